@@ -1,0 +1,92 @@
+#pragma once
+// What a SQLite file contains, in SQLite's own terms. Plain values: copy and keep them freely.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/model/range.h"
+
+namespace sluice {
+
+enum class Generated : std::uint8_t { no, virtual_column, stored };
+
+struct SourceColumn {
+  std::string name;
+  std::string declared_type;  // as written, may be empty
+  bool not_null = false;
+  std::optional<std::string> default_sql;  // an SQL expression, as written
+  std::uint32_t key_position = 0;          // 1-based place in the primary key, 0 when not part of it
+  Generated generated = Generated::no;
+};
+
+struct SourceIndexColumn {
+  std::string name;  // empty for an expression
+  bool descending = false;
+  std::string collation;  // BINARY unless something else was declared
+};
+
+enum class IndexOrigin : std::uint8_t { create_index, unique_constraint, primary_key };
+
+struct SourceIndex {
+  std::string name;
+  bool unique = false;
+  bool partial = false;
+  IndexOrigin origin = IndexOrigin::create_index;
+  std::vector<SourceIndexColumn> columns;  // key columns only, in index order
+  std::string sql;                         // empty for the automatic ones
+};
+
+struct SourceForeignKey {
+  std::string parent;  // as written; resolve it case-insensitively
+  std::vector<std::string> columns;
+  std::vector<std::string> parent_columns;  // empty: the parent's primary key
+  std::string on_update;                    // "NO ACTION", "CASCADE", ...
+  std::string on_delete;
+};
+
+struct SourceTable {
+  std::string name;
+  std::string sql;
+  bool without_rowid = false;
+  bool strict = false;
+  bool autoincrement = false;
+  std::optional<std::int64_t> sequence;  // sqlite_sequence.seq
+  // The first of rowid, _rowid_, oid that no column shadows; empty when all are, or without rowid.
+  std::string rowid_name;
+  // The column that is the rowid (INTEGER PRIMARY KEY), as an index into columns.
+  std::optional<std::size_t> rowid_alias;
+  std::vector<SourceColumn> columns;  // declaration order, generated ones included, hidden ones not
+  std::vector<SourceIndex> indexes;
+  std::vector<SourceForeignKey> foreign_keys;
+
+  // Indexes into columns, in key order; empty without a declared primary key.
+  [[nodiscard]] std::vector<std::size_t> primary_key() const;
+};
+
+// Something in the schema that holds no rows of its own, or none that we can read.
+enum class SourceObjectKind : std::uint8_t { view, trigger, virtual_table };
+
+struct SourceObject {
+  SourceObjectKind kind = SourceObjectKind::view;
+  std::string name;
+  std::string table;  // for triggers
+  std::string sql;
+};
+
+struct Catalog {
+  std::vector<SourceTable> tables;  // in order of name; no virtual, shadow or sqlite_ tables
+  std::vector<SourceObject> objects;
+};
+
+// How big a table is and where it could be cut, read from the interior pages of its b-tree.
+// Sizes are estimates and split points may be stale: see range.h.
+struct TableOutline {
+  std::uint64_t bytes = 0;  // leaf pages times page size; overflow pages are not seen
+  // Ascending and evenly spread over the bytes. At most one of the two is filled.
+  std::vector<std::int64_t> rowids;             // each the last rowid of a run of leaf pages
+  std::vector<std::vector<KeyValue>> key_tuples;  // each the first key after a run of leaf pages
+};
+
+}  // namespace sluice

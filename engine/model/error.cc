@@ -1,0 +1,95 @@
+#include "engine/model/error.h"
+
+#include <utility>
+
+namespace sluice {
+
+int exit_status_of(Fault fault) {
+  switch (fault) {
+    case Fault::usage:
+    case Fault::output:
+      return 2;
+    case Fault::source_unreadable:
+      return 10;
+    case Fault::source_changed:
+      return 11;
+    case Fault::target_refused:
+      return 20;
+    case Fault::target_unavailable:
+      return 21;
+    case Fault::connection_lost:
+    case Fault::in_doubt:
+    case Fault::interrupted:
+      return 5;
+    case Fault::internal:
+      break;
+  }
+  return 70;
+}
+
+std::string_view name_of(Fault fault) {
+  switch (fault) {
+    case Fault::usage:
+      return "usage";
+    case Fault::source_unreadable:
+      return "source";
+    case Fault::source_changed:
+      return "source changed";
+    case Fault::target_refused:
+      return "target";
+    case Fault::target_unavailable:
+      return "target unavailable";
+    case Fault::connection_lost:
+      return "connection lost";
+    case Fault::in_doubt:
+      return "connection lost during commit";
+    case Fault::interrupted:
+      return "interrupted";
+    case Fault::output:
+      return "output";
+    case Fault::internal:
+      break;
+  }
+  return "bug in sluice";
+}
+
+namespace {
+
+// Server messages may hold several lines; an error of ours is one.
+std::string on_one_line(std::string text) {
+  for (char& c : text) {
+    if (c == '\n' || c == '\r' || c == '\t') c = ' ';
+  }
+  while (!text.empty() && text.back() == ' ') text.pop_back();
+  return text;
+}
+
+}  // namespace
+
+Error::Error(Fault fault, std::string what, std::string advice)
+    : fault_(fault), what_(on_one_line(std::move(what))), advice_(on_one_line(std::move(advice))) {}
+
+Error& Error::set_sqlstate(std::string_view sqlstate) {
+  sqlstate_ = sqlstate;
+  return *this;
+}
+
+std::string Error::describe() const {
+  std::string text(name_of(fault_));
+  text += ": ";
+  text += what_;
+  if (!sqlstate_.empty()) text += " [" + sqlstate_ + "]";
+  const char* separator = " in ";
+  const auto add = [&](const std::string& part) {
+    text += separator + part;
+    separator = ", ";
+  };
+  if (!where_.table.empty()) add(where_.table);
+  if (where_.range) add("range " + std::to_string(static_cast<std::uint32_t>(*where_.range)));
+  if (where_.row) add("row " + std::to_string(*where_.row));
+  if (!where_.column.empty()) add("column " + where_.column);
+  if (!advice_.empty()) text += "; " + advice_;
+  return text;
+}
+
+}  // namespace sluice

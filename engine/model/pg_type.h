@@ -1,0 +1,65 @@
+#pragma once
+// The PostgreSQL types that sluice writes. A new type is a line here and a row in io/wire/type_table.cc,
+// which does not compile until every line here has its row.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace sluice {
+
+enum class PgType : std::uint8_t {
+  int2,
+  int4,
+  int8,
+  float8,
+  numeric,
+  boolean,
+  text,
+  bytea,
+  date,
+  time,
+  timestamp,
+  timestamptz,
+  json,
+  jsonb,
+  uuid,
+};
+inline constexpr std::size_t kPgTypeCount = static_cast<std::size_t>(PgType::uuid) + 1;
+
+struct PgTypeName {
+  PgType type;
+  std::string_view sql;  // as format_type() prints it and as DDL takes it
+  std::uint32_t oid;     // pg_type.oid, fixed since the type exists
+};
+
+inline constexpr std::array<PgTypeName, kPgTypeCount> kPgTypeNames = {{
+    {PgType::int2, "smallint", 21},
+    {PgType::int4, "integer", 23},
+    {PgType::int8, "bigint", 20},
+    {PgType::float8, "double precision", 701},
+    {PgType::numeric, "numeric", 1700},
+    {PgType::boolean, "boolean", 16},
+    {PgType::text, "text", 25},
+    {PgType::bytea, "bytea", 17},
+    {PgType::date, "date", 1082},
+    {PgType::time, "time without time zone", 1083},
+    {PgType::timestamp, "timestamp without time zone", 1114},
+    {PgType::timestamptz, "timestamp with time zone", 1184},
+    {PgType::json, "json", 114},
+    {PgType::jsonb, "jsonb", 3802},
+    {PgType::uuid, "uuid", 2950},
+}};
+
+constexpr const PgTypeName& name_of(PgType type) { return kPgTypeNames[static_cast<std::size_t>(type)]; }
+
+constexpr bool names_line_up() {
+  for (std::size_t i = 0; i < kPgTypeCount; ++i) {
+    if (static_cast<std::size_t>(kPgTypeNames[i].type) != i) return false;
+  }
+  return true;
+}
+static_assert(names_line_up());
+
+}  // namespace sluice

@@ -1,0 +1,22 @@
+#pragma once
+// The one place where names and text become SQL. Both servers take the same quoting.
+
+#include <string>
+#include <string_view>
+
+namespace sluice {
+
+// "name", with inner quotes doubled. REQUIRES: no NUL byte (neither SQLite nor PostgreSQL has such names).
+std::string quote_identifier(std::string_view name);
+
+// "schema"."name"
+std::string quote_qualified(std::string_view schema, std::string_view name);
+
+// 'text', with inner quotes doubled; E'' form where a backslash occurs, so that the meaning does not
+// depend on standard_conforming_strings.
+std::string quote_literal(std::string_view text);
+
+// Lower-cases A to Z only, as SQLite compares names.
+std::string fold_ascii(std::string_view name);
+
+}  // namespace sluice
