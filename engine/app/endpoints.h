@@ -1,0 +1,26 @@
+#pragma once
+// SOURCE and TARGET as the user writes them.
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "io/postgres/local_server.h"
+
+namespace sluice {
+
+// A path, or sqlite:///absolute/path.
+std::filesystem::path source_path(const std::string& source);
+
+struct TargetEndpoint {
+  std::string conninfo;              // for libpq
+  std::optional<LocalServer> local;  // when the target is local:DIR; running by now
+};
+
+// Starts the embedded server of a local: target. REQUIRES: target is not empty.
+TargetEndpoint open_target(const std::string& target);
+
+// The target of a migration without one: next to where the user stands.
+std::string default_target(const std::filesystem::path& source);
+
+}  // namespace sluice

@@ -1,0 +1,488 @@
+#include "engine/app/migrate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <iostream>
+#include <map>
+#include <optional>
+#include <tuple>
+
+#include "engine/app/console.h"
+#include "engine/app/endpoints.h"
+#include "engine/app/report.h"
+#include "engine/app/verification.h"
+#include "engine/app/version.h"
+#include "engine/model/error.h"
+#include "engine/plan/ddl.h"
+#include "engine/plan/planner.h"
+#include "engine/run/load_phase.h"
+#include "io/postgres/range_sink.h"
+#include "io/postgres/target.h"
+#include "io/sqlite/snapshot.h"
+#include "verify/merkle.h"
+#include "verify/row_digest.h"
+
+namespace sluice {
+namespace {
+
+class Stopwatch {
+ public:
+  [[nodiscard]] double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+[[noreturn]] void throw_interrupted() {
+  throw Error(Fault::interrupted, "stopped before the end", "run the same command again to go on");
+}
+
+// What decides whether an earlier run can go on: everything of the plan but the cuts, which the ledger
+// keeps. TableIds count through it, so the order is part of it.
+std::string hash_of_plan(const MigrationPlan& plan) {
+  std::string text = script_of(plan);
+  for (const TablePlan& table : plan.tables) {
+    text += '\n' + table.source;
+    for (const ColumnPlan& column : table.columns) text += '\0' + column.source;
+  }
+  return to_hex(digest_of_bytes(std::as_bytes(std::span(text))));
+}
+
+TableHandling handling_of(ExistingTables handling) {
+  switch (handling) {
+    case ExistingTables::truncate:
+      return TableHandling::truncate;
+    case ExistingTables::drop:
+      return TableHandling::drop;
+    case ExistingTables::fail:
+      break;
+  }
+  return TableHandling::fail;
+}
+
+// Several steps may make one object: an index and the key that takes it over, a foreign key and its
+// validation. One entry for each object, in the order of the plan.
+std::vector<ObjectOutcome> objects_of(const MigrationPlan& plan, const std::vector<StepRecord>& steps) {
+  std::vector<ObjectOutcome> objects;
+  std::map<std::tuple<std::string, std::string, std::string>, std::size_t> place;
+  for (const StepRecord& step : steps) {
+    if (step.object.kind.empty() || !step.done) continue;
+    const auto [found, is_new] =
+        place.try_emplace({step.object.kind, step.object.table, step.object.name}, objects.size());
+    if (is_new) {
+      objects.push_back(step.object);
+    } else {
+      ObjectOutcome& object = objects[found->second];
+      if (!object.created) continue;  // what failed first is the reason
+      object.sql += "; " + step.object.sql;
+      if (!step.object.created) {
+        const bool validation = plan.steps[step.number].phase == StepPhase::validate;
+        object.created = validation;
+        object.reason = step.object.reason + (validation ? "; the key is in force for new rows and left NOT VALID"
+                                                         : "; its unique index is kept");
+      }
+    }
+    ObjectOutcome& object = objects[found->second];
+    if (!object.reason.empty()) object.proposal = plan.steps[step.number].object.proposal;
+  }
+  objects.insert(objects.end(), plan.left_out.begin(), plan.left_out.end());
+  return objects;
+}
+
+class Migration {
+ public:
+  Migration(const MigrateOptions& options, const StopRequest& stop)
+      : options_(options), stop_(stop), console_(options.progress) {}
+
+  int run() {
+    try {
+      if (!options_.report_directory.empty()) prepare_report_directory(options_.report_directory);
+      open_source();
+      make_plan();
+      if (options_.dry_run) return print_plan();
+      open_target_database();
+      load();
+      finish_schema();
+      verify();
+      return conclude();
+    } catch (const Error& error) {
+      report_failure(error);
+      throw;
+    }
+  }
+
+ private:
+  void open_source() {
+    snapshot_.emplace(source_path(options_.source), options_.jobs);
+    if (!snapshot_->remark().empty()) console_.say(snapshot_->remark());
+    report_.source_path = snapshot_->path().string();
+    report_.source_bytes = snapshot_->file_bytes();
+    report_.source_fingerprint = snapshot_->fingerprint();
+  }
+
+  void make_plan() {
+    PlanOptions options;
+    options.schema = options_.schema;
+    options.include = options_.include;
+    options.exclude = options_.exclude;
+    options.range_bytes = options_.range_bytes;
+    options.lanes = options_.jobs;
+    std::map<std::string, TableOutline> outlines;
+    for (const SourceTable* table : select_tables(snapshot_->catalog(), options)) {
+      outlines.emplace(table->name, snapshot_->outline(*table));
+    }
+    plan_ = plan_migration(snapshot_->catalog(), outlines, options);
+    report_.target_schema = plan_.schema;
+    for (const TablePlan& table : plan_.tables) {
+      TableReport& entry = report_.tables.emplace_back();
+      entry.source = table.source;
+      entry.schema = table.schema;
+      entry.target = table.target;
+      entry.ranges = table.extents.size();
+      for (const ColumnPlan& column : table.columns) {
+        entry.columns.push_back({column.source, column.target, std::string(name_of(column.type).sql)});
+      }
+    }
+    report_.objects = plan_.left_out;
+  }
+
+  int print_plan() const {
+    std::cout << script_of(plan_) << "\n-- ranges\n";
+    for (const TablePlan& table : plan_.tables) {
+      std::cout << fmt::format("-- {}: about {}, {} ranges\n", table.source, human_bytes(table.bytes),
+                               table.extents.size());
+      for (std::size_t i = 0; i < table.extents.size(); ++i) {
+        std::cout << fmt::format("--   {}: {}\n", i, format_extent(table.extents[i]));
+      }
+    }
+    for (const ObjectOutcome& object : plan_.left_out) {
+      std::cout << fmt::format("-- not created: {} {} of {}: {}\n", object.kind, object.name, object.table,
+                               object.reason);
+    }
+    return 0;
+  }
+
+  void open_target_database() {
+    const std::string target = options_.target.empty() ? default_target(snapshot_->path()) : options_.target;
+    endpoint_ = open_target(target);
+    connect_lanes(1);
+    Connection& connection = *connections_.front();
+    check_server(connection);
+    report_.target_database = connection.database();
+    report_.server_version = connection.server_version();
+
+    RunRequest request;
+    request.plan = &plan_;
+    for (const TablePlan& table : plan_.tables) request.create_table_sql.push_back(create_table_sql(table));
+    request.source = snapshot_->path().string();
+    request.fingerprint = snapshot_->fingerprint();
+    request.plan_hash = hash_of_plan(plan_);
+    request.version = kVersion;
+    request.handling = handling_of(options_.table_handling);
+    request.restart = options_.restart;
+    run_ = open_run(connection, request);
+    if (run_.resumed) take_cuts_from_ledger();
+  }
+
+  // An earlier run goes on with its own ranges, whatever this run's flags would have cut.
+  void take_cuts_from_ledger() {
+    for (TablePlan& table : plan_.tables) table.extents.clear();
+    std::size_t done = 0;
+    const std::vector<WorkRecord> work = list_work(*connections_.front(), run_.run_id);
+    for (const WorkRecord& record : work) {
+      plan_.tables.at(static_cast<std::size_t>(record.table)).extents.push_back(record.extent);
+      if (record.done) ++done;
+    }
+    for (std::size_t i = 0; i < plan_.tables.size(); ++i) {
+      report_.tables[i].ranges = plan_.tables[i].extents.size();
+      if (!covers_table(plan_.tables[i].extents)) {
+        throw Error(Fault::internal, "the ranges in the ledger do not cover table " + plan_.tables[i].source);
+      }
+    }
+    if (run_.state == RunState::loading) {
+      console_.say(fmt::format("going on with an earlier run: {} of {} ranges are done", done, work.size()));
+    } else {
+      console_.say("this source was loaded before and has not changed; verifying again (--restart loads it anew)");
+    }
+  }
+
+  void connect_lanes(std::size_t count) {
+    while (connections_.size() < count) connections_.push_back(std::make_unique<Connection>(endpoint_.conninfo));
+  }
+
+  // ---- load ----
+
+  struct TableClock {
+    std::optional<double> began;
+    double ended = 0;
+  };
+
+  void load() {
+    const Stopwatch clock;
+    LoadPhase phase;
+    std::uint64_t bytes_estimated = 0;
+    std::uint64_t bytes_estimated_done = 0;
+    Progress before;
+    before.phase = "load";
+    for (const WorkRecord& record : list_work(*connections_.front(), run_.run_id)) {
+      const TablePlan& table = plan_.tables.at(static_cast<std::size_t>(record.table));
+      const std::uint64_t estimate = table.bytes / table.extents.size() + 1;
+      bytes_estimated += estimate;
+      if (record.done) {
+        bytes_estimated_done += estimate;
+        before.rows_before += record.seal.rows_read;
+        before.bytes_before += record.seal.bytes;
+        continue;
+      }
+      phase.tasks.push_back({&table, record.number, record.extent});
+    }
+    if (phase.tasks.empty()) return;
+    // Largest table first, then range by range: the order of the plan.
+    const std::size_t lanes_wanted = std::min(options_.jobs, phase.tasks.size());
+    connect_lanes(lanes_wanted);
+    std::vector<LaneMeter> meters(lanes_wanted);
+    std::vector<Lane> lanes;
+    for (std::size_t i = 0; i < lanes_wanted; ++i) {
+      lanes.push_back({&snapshot_->reader(i), make_range_sink(*connections_[i], run_.run_id), &meters[i]});
+    }
+    phase.lanes = &lanes;
+    std::vector<TableClock> clocks(plan_.tables.size());
+    phase.on_seal = [&](const RangeSeal& seal) {
+      TableClock& table = clocks[static_cast<std::size_t>(seal.table)];
+      const double now = clock.seconds();
+      table.began = std::min(table.began.value_or(now), now - seal.seconds);
+      table.ended = now;
+    };
+    bool finished = false;
+    {
+      const Ticker ticker(console_.interval_seconds(), [&] {
+        Progress progress = before;
+        progress.rows = before.rows_before;
+        progress.bytes = before.bytes_before;
+        for (const LaneMeter& meter : meters) {
+          progress.rows += meter.rows.load(std::memory_order_relaxed);
+          progress.bytes += meter.bytes.load(std::memory_order_relaxed);
+        }
+        // Payload and pages are of about the same size; near the end the estimate may overshoot.
+        const double taken = static_cast<double>(bytes_estimated_done + progress.bytes - before.bytes_before);
+        progress.fraction = std::min(taken / static_cast<double>(bytes_estimated), 0.99);
+        console_.progress(progress);
+      });
+      console_.begin_phase();
+      finished = run_load(phase, stop_);
+    }
+    console_.end_phase();
+    report_.phases.load = clock.seconds();
+    for (std::size_t i = 0; i < clocks.size(); ++i) {
+      if (clocks[i].began) report_.tables[i].seconds = clocks[i].ended - *clocks[i].began;
+    }
+    if (!finished) throw_interrupted();
+  }
+
+  // ---- schema ----
+
+  void finish_schema() {
+    const Stopwatch clock;
+    run_steps(StepPhase::index, options_.index_jobs);
+    report_.phases.indexes = clock.seconds();
+    const Stopwatch constraints;
+    run_steps(StepPhase::constraint, 1);
+    run_steps(StepPhase::validate, options_.index_jobs);
+    run_steps(StepPhase::finish, options_.index_jobs);
+    report_.phases.constraints = constraints.seconds();
+    report_.objects = objects_of(plan_, list_steps(*connections_.front(), run_.run_id));
+  }
+
+  void run_steps(StepPhase phase, std::size_t lanes) {
+    std::vector<std::size_t> waiting;
+    for (const StepRecord& step : list_steps(*connections_.front(), run_.run_id)) {
+      if (!step.done && plan_.steps.at(step.number).phase == phase) waiting.push_back(step.number);
+    }
+    // As with ranges: first what nobody holds, then wait for the others, since their holders may die.
+    for (const Claim claim : {Claim::skip_locked, Claim::wait}) {
+      if (waiting.empty()) return;
+      lanes = std::min(lanes, waiting.size());
+      connect_lanes(lanes);
+      std::vector<char> done(waiting.size(), 0);
+      PipelineWork work;
+      work.lanes = lanes;
+      work.tasks = waiting.size();
+      work.body = [&](std::size_t lane, std::size_t task) {
+        const Step& step = plan_.steps[waiting[task]];
+        done[task] = run_step(*connections_[lane], run_.run_id, waiting[task], step, claim).has_value() ? 1 : 0;
+      };
+      if (!run_pipeline(work, stop_)) throw_interrupted();
+      std::vector<std::size_t> left;
+      for (std::size_t i = 0; i < waiting.size(); ++i) {
+        if (done[i] == 0) left.push_back(waiting[i]);
+      }
+      waiting = std::move(left);
+    }
+  }
+
+  // ---- verification ----
+
+  void verify() {
+    const Stopwatch clock;
+    const std::vector<WorkRecord> work = list_work(*connections_.front(), run_.run_id);
+    VerificationWork verification;
+    verification.ranges.resize(plan_.tables.size());
+    for (const WorkRecord& record : work) {
+      if (!record.done) {
+        throw Error(Fault::internal, "a range is not done at the end of the load");
+      }
+      verification.ranges[static_cast<std::size_t>(record.table)].push_back(&record);
+    }
+    std::vector<TableLeaves> leaves;
+    std::vector<std::pair<std::string, Digest>> roots;
+    for (std::size_t i = 0; i < plan_.tables.size(); ++i) {
+      leaves.push_back(leaves_from_ledger(plan_.tables[i], verification.ranges[i]));
+      const Digest root = leaves.back().root();
+      roots.emplace_back(plan_.tables[i].source, root);
+      account_for(report_.tables[i], verification.ranges[i]);
+      report_.tables[i].digest = to_hex(root);
+    }
+    report_.root = to_hex(database_root(roots));
+    if (options_.verify == VerifyMode::none) return;
+
+    verification.plan = &plan_;
+    verification.source = &leaves;
+    connect_lanes(options_.jobs);
+    verification.connections = &connections_;
+    console_.begin_phase();
+    const std::vector<TableVerdict> verdicts = options_.verify == VerifyMode::full
+                                                   ? verify_full(verification, console_, stop_)
+                                                   : verify_counts(verification, stop_);
+    console_.end_phase();
+    if (verdicts.size() != plan_.tables.size()) throw_interrupted();
+    for (std::size_t i = 0; i < verdicts.size(); ++i) {
+      report_.tables[i].verified = verdicts[i].equal;
+      differences_.insert(differences_.end(), verdicts[i].differences.begin(), verdicts[i].differences.end());
+    }
+    report_.phases.verify = clock.seconds();
+  }
+
+  static void account_for(TableReport& table, const std::vector<const WorkRecord*>& ranges) {
+    double range_seconds = 0;
+    for (const WorkRecord* range : ranges) {
+      const RangeSeal& seal = range->seal;
+      if (seal.rows_read != seal.rows_loaded + seal.rows_rejected) {
+        throw Error(Fault::internal, "rows of a range are unaccounted for in table " + table.source);
+      }
+      table.rows_source += seal.rows_read;
+      table.rows_loaded += seal.rows_loaded;
+      table.rows_rejected += seal.rows_rejected;
+      table.bytes += seal.bytes;
+      range_seconds += seal.seconds;
+    }
+    if (table.seconds == 0) table.seconds = range_seconds;
+  }
+
+  // ---- the end ----
+
+  [[nodiscard]] bool any_rejected() const {
+    return std::any_of(report_.tables.begin(), report_.tables.end(),
+                       [](const TableReport& table) { return table.rows_rejected > 0; });
+  }
+
+  int conclude() {
+    RunState state = options_.verify == VerifyMode::none ? RunState::loaded : RunState::verified;
+    report_.exit_status = 0;
+    if (any_rejected()) {
+      state = RunState::rejected;
+      report_.exit_status = 3;
+    }
+    if (!differences_.empty()) {
+      state = RunState::different;
+      report_.exit_status = 4;
+    }
+    report_.status = name_of(state);
+    // The last commit is synchronous and covers all before it, which were not.
+    set_run_state(*connections_.front(), run_.run_id, state, report_.root);
+    report_.phases.total = total_.seconds();
+    report_.peak_memory_bytes = peak_memory_bytes();
+    std::cout << summary_text(report_);
+    for (const std::string& difference : differences_) std::cout << "different: " << difference << "\n";
+    if (any_rejected()) report_rejects();
+    write_report();
+    if (endpoint_.local) {
+      std::cout << "look at it: " << endpoint_.local->psql_command << "\nstop it:    " << endpoint_.local->stop_command
+                << "\n";
+    }
+    std::cout.flush();
+    return report_.exit_status;
+  }
+
+  void report_rejects() {
+    constexpr std::size_t kGroupsListed = 20;
+    std::size_t listed = 0;
+    for (const FailureGroup& group : group_failures(*connections_.front(), run_.run_id)) {
+      if (++listed > kGroupsListed) {
+        std::cout << "rejected: and more; the reject file has them all\n";
+        break;
+      }
+      std::cout << fmt::format("rejected: {} rows of {}: column {} ({} to {}) holds {}: {}\n",
+                               human_count(group.rows), group.table, group.column,
+                               group.declared_type.empty() ? "no type" : group.declared_type, group.target_type,
+                               group.storage_class, group.reason);
+    }
+    const std::filesystem::path path =
+        options_.report_directory.empty()
+            ? std::filesystem::path(snapshot_->path().filename().string() + ".rejects.jsonl")
+            : std::filesystem::path(options_.report_directory) / "rejects.jsonl";
+    std::ofstream file(path, std::ios::binary | std::ios::trunc);
+    read_failures(*connections_.front(), run_.run_id,
+                  [&](std::string_view record) { file << record << '\n'; });
+    file.flush();
+    if (!file) throw Error(Fault::output, "cannot write " + path.string(), "make room or choose another --report");
+    std::cout << "rejected rows are in " << path.string() << " and in sluice.failure\n";
+  }
+
+  void write_report() const {
+    if (options_.report_directory.empty()) return;
+    const std::filesystem::path directory = options_.report_directory;
+    write_file(directory / "schema.sql", script_of(plan_));
+    write_file(directory / "report.json", report_json(report_));
+    std::cout << "report: " << (directory / "report.json").string() << "\n";
+  }
+
+  // Best effort: the run has failed already, and that error matters more than another one.
+  void report_failure(const Error& error) {
+    console_.end_phase();
+    if (options_.report_directory.empty()) return;
+    report_.status = error.fault() == Fault::interrupted ? "interrupted" : "failed";
+    report_.exit_status = exit_status_of(error.fault());
+    report_.error = error.describe();
+    report_.phases.total = total_.seconds();
+    report_.peak_memory_bytes = peak_memory_bytes();
+    try {
+      write_file(std::filesystem::path(options_.report_directory) / "report.json", report_json(report_));
+    } catch (const Error& second) {
+      console_.say("sluice: " + second.describe());
+    }
+  }
+
+  const MigrateOptions& options_;
+  const StopRequest& stop_;
+  const Stopwatch total_;
+  Console console_;
+  Report report_;
+  MigrationPlan plan_;
+  TargetEndpoint endpoint_;
+  OpenRun run_;
+  std::vector<std::string> differences_;
+  std::optional<Snapshot> snapshot_;
+  // The first one is used for everything between the phases.
+  std::vector<std::unique_ptr<Connection>> connections_;
+};
+
+}  // namespace
+
+int migrate(const MigrateOptions& options, const StopRequest& stop) { return Migration(options, stop).run(); }
+
+}  // namespace sluice

@@ -1,0 +1,13 @@
+#pragma once
+// sluice migrate: from a SQLite file to a verified PostgreSQL database.
+
+#include "engine/app/options.h"
+#include "engine/run/range_pipeline.h"
+
+namespace sluice {
+
+// Returns the exit status. Errors that end the run are thrown, after what is known of it has been written
+// to the report.
+int migrate(const MigrateOptions& options, const StopRequest& stop);
+
+}  // namespace sluice

@@ -1,0 +1,255 @@
+#include "engine/app/options.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <charconv>
+#include <map>
+#include <thread>
+#include <toml++/toml.h>
+
+#include "engine/app/version.h"
+#include "engine/model/error.h"
+
+namespace sluice {
+namespace {
+
+constexpr std::size_t kJobsMax = 64;
+
+std::size_t default_jobs() {
+  const std::size_t cores = std::max(1u, std::thread::hardware_concurrency());
+  return std::clamp<std::size_t>(cores, 2, 8);
+}
+
+// SLUICE_TABLE_HANDLING for --table-handling
+std::string environment_name(const std::string& flag) {
+  std::string name = "SLUICE_" + flag;
+  for (char& c : name) c = c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return name;
+}
+
+template <class Value>
+std::string choices_of(const std::map<std::string, Value>& choices) {
+  std::string list;
+  for (const auto& [name, value] : choices) list += (list.empty() ? "" : ", ") + name;
+  return list;
+}
+
+// Maps a word to a value; anything else is refused with the list of words.
+template <class Value>
+CLI::Option* add_choice(CLI::App& app, const std::string& flags, Value& value, std::map<std::string, Value> choices,
+                        const std::string& help) {
+  return app.add_option_function<std::string>(
+      flags,
+      [&value, choices = std::move(choices), flags](const std::string& word) {
+        const auto found = choices.find(word);
+        if (found == choices.end()) {
+          throw CLI::ValidationError(flags, word + " is not one of " + choices_of(choices));
+        }
+        value = found->second;
+      },
+      help);
+}
+
+void add_migrate_options(CLI::App& app, MigrateOptions& options) {
+  app.add_option("SOURCE", options.source, "The SQLite file: a path or sqlite:///path")->required();
+  app.add_option("TARGET", options.target,
+                 "The PostgreSQL database: postgresql://..., 'host=... dbname=...', or local:DIR for an\n"
+                 "embedded server in DIR. Without it: local:<name of the file>.pg");
+  app.add_option("-j,--jobs", options.jobs, fmt::format("Connections that load at the same time [{}]", options.jobs))
+      ->type_name("N")
+      ->check(CLI::Range(std::size_t{1}, kJobsMax));
+  app.add_option("--index-jobs", options.index_jobs, "Indexes and constraints made at the same time [4]")
+      ->type_name("N")
+      ->check(CLI::Range(std::size_t{1}, kJobsMax));
+  app.add_option_function<std::string>(
+         "--range-size", [&options](const std::string& text) { options.range_bytes = parse_size(text); },
+         "Source bytes loaded per transaction, such as 32MB [by file size]")
+      ->type_name("SIZE");
+  app.add_option("--include", options.include, "Only tables whose name matches; * and ? are wildcards")
+      ->type_name("PATTERN")
+      ->delimiter(',');
+  app.add_option("--exclude", options.exclude, "No tables whose name matches")->type_name("PATTERN")->delimiter(',');
+  app.add_option("--schema", options.schema, "Schema to load into, created where missing [public]")
+      ->type_name("NAME");
+  add_choice<ExistingTables>(app, "--table-handling", options.table_handling,
+                             {{"fail", ExistingTables::fail},
+                              {"truncate", ExistingTables::truncate},
+                              {"drop", ExistingTables::drop}},
+                             "What to do with tables that exist: fail (when they hold rows), truncate or\n"
+                             "drop [fail]")
+      ->type_name("MODE");
+  add_choice<VerifyMode>(
+      app, "--verify", options.verify,
+      {{"full", VerifyMode::full}, {"count", VerifyMode::count}, {"none", VerifyMode::none}},
+      "full reads everything back and compares digests, count compares row counts,\nor none [full]")
+      ->type_name("MODE");
+  app.add_flag("--dry-run", options.dry_run, "Print the DDL and the ranges; change nothing");
+  app.add_flag("--restart", options.restart, "Give up an earlier run, drop what it created and begin again");
+  add_choice<ProgressMode>(app, "--progress", options.progress,
+                           {{"auto", ProgressMode::automatic},
+                            {"plain", ProgressMode::plain},
+                            {"none", ProgressMode::none}},
+                           "auto (a live line on a terminal), plain or none [auto]")
+      ->type_name("MODE");
+  app.add_option("--report", options.report_directory,
+                 "Write report.json, schema.sql and, where rows were rejected, rejects.jsonl")
+      ->type_name("DIR");
+}
+
+[[noreturn]] void refuse_config(const std::string& file, const toml::source_region& where, const std::string& why) {
+  throw Error(Fault::usage, fmt::format("{}:{}: {}", file, where.begin.line, why),
+              "keys are the long flags without dashes in front, such as jobs = 4");
+}
+
+// A TOML value as the words the flag would take on the command line.
+std::vector<std::string> words_of(const std::string& file, const toml::node& node) {
+  if (const auto* list = node.as_array()) {
+    std::vector<std::string> words;
+    for (const toml::node& element : *list) {
+      for (std::string& word : words_of(file, element)) words.push_back(std::move(word));
+    }
+    return words;
+  }
+  if (const auto* text = node.as_string()) return {text->get()};
+  if (const auto* number = node.as_integer()) return {std::to_string(number->get())};
+  if (const auto* flag = node.as_boolean()) return {flag->get() ? "true" : "false"};
+  refuse_config(file, node.source(), "expected a string, a number, true, false or a list of them");
+}
+
+void apply_config(CLI::App& app, const std::string& file) {
+  toml::table table;
+  try {
+    table = toml::parse_file(file);
+  } catch (const toml::parse_error& error) {
+    if (error.source().begin.line == 0) {
+      throw Error(Fault::usage, "cannot read the configuration file " + file, "check the path of --config");
+    }
+    refuse_config(file, error.source(), std::string(error.description()));
+  }
+  for (const auto& [key, node] : table) {
+    const std::string name(key.str());
+    CLI::Option* option = app.get_option_no_throw("--" + name);
+    if (option == nullptr || name == "config" || name == "help") {
+      refuse_config(file, key.source(), "unknown key " + name);
+    }
+    if (option->count() > 0) continue;  // the command line or the environment said it already
+    try {
+      for (const std::string& word : words_of(file, node)) option->add_result(word);
+      option->run_callback();
+    } catch (const CLI::Error& error) {
+      refuse_config(file, node.source(), error.what());
+    }
+  }
+}
+
+void take_environment(CLI::App& app) {
+  for (CLI::Option* option : app.get_options()) {
+    const std::string name = option->get_single_name();
+    if (!option->nonpositional() || name == "help") continue;
+    option->envname(environment_name(name));
+  }
+}
+
+std::string version_text() { return fmt::format("sluice {}\n", kVersion); }
+
+// CLI11 prints the environment variables beside every flag; one sentence says the same.
+class HelpFormatter : public CLI::Formatter {
+ public:
+  std::string make_option_opts(const CLI::Option* option) const override {
+    if (option->get_type_size() == 0 || !option->nonpositional()) return {};
+    return " " + option->get_type_name();
+  }
+  std::string make_usage(const CLI::App* app, std::string name) const override {
+    if (app->get_name() == "migrate") return "Usage: sluice migrate SOURCE [TARGET] [OPTIONS]\n";
+    if (app->get_name() == "status") return "Usage: sluice status TARGET [OPTIONS]\n";
+    static_cast<void>(name);
+    return "Usage: sluice COMMAND [OPTIONS]\n";
+  }
+};
+
+}  // namespace
+
+std::uint64_t parse_size(const std::string& text) {
+  std::uint64_t number = 0;
+  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), number);
+  std::string unit;
+  for (const char* at = end; at != text.data() + text.size(); ++at) {
+    if (*at != ' ') unit += static_cast<char>(std::tolower(static_cast<unsigned char>(*at)));
+  }
+  constexpr std::array<std::pair<std::string_view, std::uint64_t>, 14> kUnits = {
+      {{"", 1},
+       {"b", 1},
+       {"k", 1024},
+       {"kb", 1000},
+       {"kib", 1024},
+       {"m", 1048576},
+       {"mb", 1000000},
+       {"mib", 1048576},
+       {"g", 1073741824},
+       {"gb", 1000000000},
+       {"gib", 1073741824},
+       {"t", 1099511627776},
+       {"tb", 1000000000000},
+       {"tib", 1099511627776}}};
+  const auto* found = std::find_if(kUnits.begin(), kUnits.end(), [&](const auto& row) { return row.first == unit; });
+  if (status != std::errc{} || number == 0 || found == kUnits.end() || number > UINT64_MAX / found->second) {
+    throw Error(Fault::usage, "not a size: " + text, "write it like 32MB, 64MiB or 5000000");
+  }
+  return number * found->second;
+}
+
+Command parse_command_line(int argc, const char* const* argv) {
+  CLI::App app("sluice moves a SQLite database into PostgreSQL, and proves that every row arrived.", "sluice");
+  app.formatter(std::make_shared<HelpFormatter>());
+  app.require_subcommand(1);
+  bool want_version = false;
+  app.add_flag("--version", want_version, "Print the version");
+  app.footer(
+      "Every flag is also an environment variable (SLUICE_JOBS for --jobs) and a key of the file that\n"
+      "--config names. libpq's own environment (PGPASSFILE, PGSERVICE, PGSSLMODE ...) holds.");
+
+  MigrateOptions migrate;
+  migrate.jobs = default_jobs();
+  CLI::App* migrate_command = app.add_subcommand(
+      "migrate", "Move a SQLite file: schema, rows, indexes, keys, verification, report");
+  add_migrate_options(*migrate_command, migrate);
+  migrate_command->footer(
+      "Exit status: 0 done and verified, 2 usage, 3 rows were rejected, 4 verification found differences,\n"
+      "5 interrupted (the same command goes on), 10 source unreadable, 11 source changed, 20 target\n"
+      "refused, 21 target unavailable, 70 a bug.");
+
+  StatusOptions status;
+  CLI::App* status_command = app.add_subcommand("status", "Show runs, ranges, rates and failures from the ledger");
+  status_command->add_option("TARGET", status.target, "The PostgreSQL database, or local:DIR")->required();
+
+  std::string config_file;
+  for (CLI::App* command : {migrate_command, status_command}) {
+    command->add_option("--config", config_file, "A TOML file whose keys are these flags")->type_name("FILE");
+    take_environment(*command);
+  }
+
+  try {
+    if (argc <= 1) return PrintAndExit{app.help()};
+    for (int i = 1; i < argc; ++i) {
+      if (std::string_view(argv[i]) == "--version") return PrintAndExit{version_text()};
+    }
+    app.parse(argc, argv);
+    CLI::App* command = app.get_subcommands().front();
+    if (!config_file.empty()) apply_config(*command, config_file);
+  } catch (const CLI::CallForHelp&) {
+    const auto chosen = app.get_subcommands();
+    return PrintAndExit{chosen.empty() ? app.help() : chosen.front()->help()};
+  } catch (const CLI::Error& error) {
+    const auto chosen = app.get_subcommands();
+    throw Error(Fault::usage, error.what(),
+                chosen.empty() ? "see sluice --help" : "see sluice " + chosen.front()->get_name() + " --help");
+  }
+  if (status_command->parsed()) return status;
+  return migrate;
+}
+
+}  // namespace sluice

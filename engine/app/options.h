@@ -1,0 +1,56 @@
+#pragma once
+// The command line, the environment and the configuration file, as plain structs.
+//
+// A flag given on the command line wins over SLUICE_<FLAG>, which wins over the file of --config.
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace sluice {
+
+enum class VerifyMode : std::uint8_t { full, count, none };
+enum class ProgressMode : std::uint8_t { automatic, plain, none };
+enum class ExistingTables : std::uint8_t { fail, truncate, drop };
+
+struct MigrateOptions {
+  std::string source;  // a path, or sqlite:///path
+  std::string target;  // for libpq, or local:DIR; empty: local:<name of the file>.pg
+
+  // Connections that load at the same time. Each sleeps in its socket most of the time, so one or two per
+  // core of the server are worth having.
+  std::size_t jobs = 2;
+  std::size_t index_jobs = 4;
+  std::uint64_t range_bytes = 0;  // 0: chosen from the size of the file
+  std::vector<std::string> include;
+  std::vector<std::string> exclude;
+  std::string schema = "public";
+  ExistingTables table_handling = ExistingTables::fail;
+  VerifyMode verify = VerifyMode::full;
+  bool dry_run = false;
+  bool restart = false;
+  ProgressMode progress = ProgressMode::automatic;
+  std::string report_directory;  // empty: none
+};
+
+struct StatusOptions {
+  std::string target;
+};
+
+// Help or version text to print and be done.
+struct PrintAndExit {
+  std::string text;
+};
+
+using Command = std::variant<MigrateOptions, StatusOptions, PrintAndExit>;
+
+// Throws Error (usage) with one clear line for anything it does not understand.
+Command parse_command_line(int argc, const char* const* argv);
+
+// "64MB", "32 MiB", "1g", "5000000". Throws Error (usage).
+std::uint64_t parse_size(const std::string& text);
+
+}  // namespace sluice

@@ -1,0 +1,78 @@
+#include "engine/app/program.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <exception>
+#include <iostream>
+#include <new>
+#include <string_view>
+
+#include "engine/app/migrate.h"
+#include "engine/app/options.h"
+#include "engine/app/status.h"
+#include "engine/model/error.h"
+#include "engine/run/range_pipeline.h"
+
+namespace sluice {
+namespace {
+
+StopRequest stop_request;
+
+// The first signal lets ranges under way finish. The second one ends the process on the spot, which loses
+// nothing: what has not committed never happened.
+extern "C" void handle_stop_signal(int) {
+  const auto print = [](std::string_view text) {
+    [[maybe_unused]] const auto written = write(STDERR_FILENO, text.data(), text.size());
+  };
+  if (stop_request.stopped()) {
+    print("\nsluice: stopped; run the same command again to go on\n");
+    _exit(exit_status_of(Fault::interrupted));
+  }
+  stop_request.stop();
+  print("\nsluice: stopping after the ranges under way; once more to stop at once\n");
+}
+
+void install_signal_handlers() {
+  struct sigaction action {};
+  action.sa_handler = handle_stop_signal;
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+  // A peer that went away is an error of the call that writes to it, not a death of the process.
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+struct RunCommand {
+  int operator()(const MigrateOptions& options) const {
+    install_signal_handlers();
+    return migrate(options, stop_request);
+  }
+  int operator()(const StatusOptions& options) const { return status(options); }
+  int operator()(const PrintAndExit& text) const {
+    std::cout << text.text;
+    return 0;
+  }
+};
+
+void complain(std::string_view what) { fmt::print(stderr, "sluice: {}\n", what); }
+
+}  // namespace
+
+int run_program(int argc, const char* const* argv) noexcept {
+  try {
+    return std::visit(RunCommand{}, parse_command_line(argc, argv));
+  } catch (const Error& error) {
+    complain(error.describe());
+    return exit_status_of(error.fault());
+  } catch (const std::bad_alloc&) {
+    complain("out of memory; try fewer --jobs, then run the same command again to go on");
+    return exit_status_of(Fault::internal);
+  } catch (const std::exception& error) {
+    complain(std::string("bug in sluice: ") + error.what());
+    return exit_status_of(Fault::internal);
+  }
+}
+
+}  // namespace sluice

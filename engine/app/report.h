@@ -1,0 +1,76 @@
+#pragma once
+// What a run did, for scripts (report.json) and for people (the summary).
+//
+// The keys and values of report.json are a contract: README.md, "The report", and tests/pg/report_test.cc.
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "engine/model/plan.h"
+
+namespace sluice {
+
+struct ColumnReport {
+  std::string source;
+  std::string target;
+  std::string type;
+};
+
+struct TableReport {
+  std::string source;
+  std::string schema;
+  std::string target;
+  std::vector<ColumnReport> columns;
+  std::uint64_t rows_source = 0;
+  std::uint64_t rows_loaded = 0;
+  std::uint64_t rows_rejected = 0;
+  std::uint64_t bytes = 0;  // COPY payload
+  std::uint64_t ranges = 0;
+  double seconds = 0;  // from the first range's begin to the last one's commit, or their sum after a resume
+  std::string digest;  // root of the table's tree, hex
+  bool verified = false;
+};
+
+struct PhaseSeconds {
+  double profile = 0;
+  double load = 0;
+  double indexes = 0;
+  double constraints = 0;
+  double verify = 0;
+  double total = 0;
+};
+
+struct Report {
+  std::string status = "failed";  // verified, loaded, rejected, different, interrupted, failed
+  int exit_status = 70;
+  std::string root;
+  std::string error;  // the message, when the run did not end well; not part of the JSON contract's must
+  std::string source_path;
+  std::uint64_t source_bytes = 0;
+  std::string source_fingerprint;
+  std::string target_database;
+  std::string target_schema;
+  int server_version = 0;
+  std::vector<TableReport> tables;
+  std::vector<ObjectOutcome> objects;
+  PhaseSeconds phases;
+  std::uint64_t peak_memory_bytes = 0;
+};
+
+std::string report_json(const Report& report);
+
+// Rows, bytes and seconds per table and phase, for stdout.
+std::string summary_text(const Report& report);
+
+// The largest resident set of this process so far.
+std::uint64_t peak_memory_bytes();
+
+// Creates the directory; a path that cannot be one is an Error (output).
+void prepare_report_directory(const std::filesystem::path& directory);
+
+// Writes a whole file or throws Error (output); a half-written one never carries the name.
+void write_file(const std::filesystem::path& path, const std::string& content);
+
+}  // namespace sluice

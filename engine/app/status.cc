@@ -1,0 +1,78 @@
+#include "engine/app/status.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iostream>
+
+#include "engine/app/console.h"
+#include "engine/app/endpoints.h"
+#include "io/postgres/ledger.h"
+
+namespace sluice {
+namespace {
+
+struct TableState {
+  std::size_t ranges = 0;
+  std::size_t ranges_done = 0;
+  std::uint64_t rows = 0;
+  std::uint64_t rejected = 0;
+  std::uint64_t bytes = 0;
+  double seconds = 0;  // of all lanes together
+};
+
+void print_run(Connection& connection, const RunRecord& run) {
+  std::cout << fmt::format("run {}  {}\n  source {}\n  schema {}, began {} UTC{}\n", run.run_id, name_of(run.state),
+                           run.source, run.schema, run.started_at,
+                           run.finished_at.empty() ? "" : ", ended " + run.finished_at + " UTC");
+  if (!run.root.empty()) std::cout << "  root " << run.root << "\n";
+  const std::vector<TableRecord> tables = list_tables(connection, run.run_id);
+  std::vector<TableState> states(tables.size());
+  for (const WorkRecord& work : list_work(connection, run.run_id)) {
+    TableState& state = states.at(static_cast<std::size_t>(work.table));
+    ++state.ranges;
+    if (!work.done) continue;
+    ++state.ranges_done;
+    state.rows += work.seal.rows_loaded;
+    state.rejected += work.seal.rows_rejected;
+    state.bytes += work.seal.bytes;
+    state.seconds += work.seal.seconds;
+  }
+  std::cout << fmt::format("  {:<32}  {:>11}  {:>13}  {:>9}  {:>10}  {:>12}\n", "table", "ranges", "rows", "rejected",
+                           "bytes", "rows/s a lane");
+  for (std::size_t i = 0; i < tables.size(); ++i) {
+    const TableState& state = states[i];
+    const double rate = state.seconds > 0 ? static_cast<double>(state.rows) / state.seconds : 0;
+    std::cout << fmt::format("  {:<32}  {:>5}/{:<5}  {:>13}  {:>9}  {:>10}  {:>12}\n", tables[i].source,
+                             state.ranges_done, state.ranges, human_count(state.rows), human_count(state.rejected),
+                             human_bytes(state.bytes), human_count(static_cast<std::uint64_t>(rate)));
+  }
+  const std::vector<StepRecord> steps = list_steps(connection, run.run_id);
+  const auto done = std::count_if(steps.begin(), steps.end(), [](const StepRecord& step) { return step.done; });
+  std::cout << fmt::format("  steps after the load: {} of {} done\n", done, steps.size());
+  for (const StepRecord& step : steps) {
+    if (step.done && !step.object.created && !step.object.kind.empty()) {
+      std::cout << fmt::format("  not created: {} {} of {}: {}\n", step.object.kind, step.object.name,
+                               step.object.table, step.object.reason);
+    }
+  }
+  for (const FailureGroup& group : group_failures(connection, run.run_id)) {
+    std::cout << fmt::format("  rejected: {} rows of {}: column {}: {}\n", human_count(group.rows), group.table,
+                             group.column, group.reason);
+  }
+}
+
+}  // namespace
+
+int status(const StatusOptions& options) {
+  const TargetEndpoint endpoint = open_target(options.target);
+  Connection connection(endpoint.conninfo);
+  if (!ledger_exists(connection)) {
+    std::cout << "no run of sluice in database " << connection.database() << "\n";
+    return 0;
+  }
+  for (const RunRecord& run : list_runs(connection)) print_run(connection, run);
+  return 0;
+}
+
+}  // namespace sluice

@@ -1,0 +1,45 @@
+#include "engine/load/load_range.h"
+
+#include "engine/model/error.h"
+
+namespace sluice {
+namespace {
+
+// Adds up on a counter that only this thread writes; a plain store, so that counting costs nothing.
+void advance(std::atomic<std::uint64_t>& counter, std::uint64_t by) {
+  counter.store(counter.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
+}
+
+constexpr std::uint64_t kRowsPerMeterTick = 1024;
+
+}  // namespace
+
+std::optional<RangeSeal> load_range(Lane& lane, const RangeTask& task, Claim claim) {
+  std::uint64_t rows = 0;
+  try {
+    const std::unique_ptr<RangeWriter> writer = lane.sink->begin(task, claim);
+    if (!writer) return std::nullopt;
+    const std::unique_ptr<Scan> scan = lane.source->scan(*task.plan, task.extent);
+    std::uint64_t bytes_before = 0;
+    const auto tick = [&](std::uint64_t rows_since) {
+      advance(lane.meter->rows, rows_since);
+      advance(lane.meter->bytes, writer->bytes() - bytes_before);
+      bytes_before = writer->bytes();
+    };
+    while (const std::optional<Row> row = scan->next()) {
+      writer->write(*row);
+      if (++rows % kRowsPerMeterTick == 0) tick(kRowsPerMeterTick);
+    }
+    RangeSeal seal = writer->seal();  // rows, ledger row, COMMIT: all or nothing
+    advance(lane.meter->rows, rows % kRowsPerMeterTick);
+    advance(lane.meter->bytes, seal.bytes - bytes_before);
+    return seal;
+  } catch (Error& error) {
+    error.where().table = task.plan->source;
+    error.where().range = task.number;
+    if (rows > 0 && !error.where().row) error.where().row = rows;
+    throw;
+  }
+}
+
+}  // namespace sluice

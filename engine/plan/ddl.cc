@@ -1,0 +1,375 @@
+#include "engine/plan/ddl.h"
+
+#include <algorithm>
+#include <cctype>
+#include <optional>
+
+#include "engine/model/quote.h"
+
+namespace sluice {
+namespace {
+
+std::string table_name(const TablePlan& plan) { return quote_qualified(plan.schema, plan.target); }
+
+std::string join(const std::vector<std::string>& parts, const char* separator) {
+  std::string joined;
+  for (const std::string& part : parts) {
+    if (!joined.empty()) joined += separator;
+    joined += part;
+  }
+  return joined;
+}
+
+std::string quoted_list(const std::vector<std::string>& names) {
+  std::vector<std::string> quoted;
+  for (const std::string& name : names) quoted.push_back(quote_identifier(name));
+  return join(quoted, ", ");
+}
+
+// The column whose source name is `name`, compared as SQLite does.
+const ColumnPlan* find_column(const TablePlan& plan, const std::string& name) {
+  const std::string folded = fold_ascii(name);
+  const auto found = std::find_if(plan.columns.begin(), plan.columns.end(), [&](const ColumnPlan& column) {
+    return fold_ascii(column.source) == folded;
+  });
+  return found == plan.columns.end() ? nullptr : &*found;
+}
+
+std::optional<std::vector<std::string>> target_names(const TablePlan& plan, const std::vector<std::string>& sources) {
+  std::vector<std::string> targets;
+  for (const std::string& source : sources) {
+    const ColumnPlan* column = find_column(plan, source);
+    if (column == nullptr) return std::nullopt;
+    targets.push_back(column->target);
+  }
+  return targets;
+}
+
+// Collations only order and equate text.
+bool collation_matters(const TablePlan& plan, const SourceIndexColumn& column) {
+  if (column.collation.empty() || fold_ascii(column.collation) == "binary") return false;
+  const ColumnPlan* planned = find_column(plan, column.name);
+  return planned != nullptr && planned->type == PgType::text;
+}
+
+// "col" for an ascending key part, (lower("col") COLLATE "C") DESC and so on for what we only propose.
+std::string proposed_part(const TablePlan& plan, const SourceIndexColumn& column) {
+  if (column.name.empty()) return "(...)";
+  const ColumnPlan* planned = find_column(plan, column.name);
+  std::string part = quote_identifier(planned == nullptr ? column.name : planned->target);
+  const std::string collation = fold_ascii(column.collation);
+  if (collation_matters(plan, column)) {
+    part = collation == "rtrim" ? "rtrim(" + part + ")" : "lower(" + part + " COLLATE \"C\")";
+  }
+  return column.descending ? part + " DESC" : part;
+}
+
+std::string propose_index(const TablePlan& plan, const SourceIndex& index) {
+  std::vector<std::string> parts;
+  for (const SourceIndexColumn& column : index.columns) parts.push_back(proposed_part(plan, column));
+  return std::string("CREATE ") + (index.unique ? "UNIQUE " : "") + "INDEX " + quote_identifier(index.name) + " ON " +
+         table_name(plan) + " (" + join(parts, ", ") + ")" + (index.partial ? " WHERE ..." : "");
+}
+
+// True when `word` stands in the SQL outside of strings, quoted names and comments.
+bool mentions_keyword(std::string_view sql, std::string_view word) {
+  const std::string text = fold_ascii(sql);
+  const auto is_name = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c < 0; };
+  for (std::size_t i = 0; i < text.size();) {
+    const char c = text[i];
+    if (c == '\'' || c == '"' || c == '`' || c == '[') {
+      i = text.find(c == '[' ? ']' : c, i + 1);
+      if (i == std::string::npos) return false;
+      ++i;
+    } else if (text.compare(i, 2, "--") == 0 || text.compare(i, 2, "/*") == 0) {
+      const bool line = c == '-';
+      i = text.find(line ? "\n" : "*/", i + 2);
+      if (i == std::string::npos) return false;
+      i += line ? 1 : 2;
+    } else if (is_name(c)) {
+      const std::size_t start = i;
+      while (i < text.size() && is_name(text[i])) ++i;
+      if (text.compare(start, i - start, word) == 0) return true;
+    } else {
+      ++i;
+    }
+  }
+  return false;
+}
+
+class StepMaker {
+ public:
+  StepMaker(const Catalog& catalog, const std::vector<PlannedTable>& tables, NameSpace& names)
+      : catalog_(catalog), tables_(tables), names_(names) {}
+
+  SchemaSteps make() {
+    for (const PlannedTable& table : tables_) {
+      add_primary_key(table);
+      for (const SourceIndex& index : table.source->indexes) add_index(table, index);
+      list_columns(table);
+    }
+    for (const PlannedTable& table : tables_) add_foreign_keys(table);
+    for (const PlannedTable& table : tables_) {
+      add_identity(table);
+      add_step(StepPhase::finish, "ANALYZE " + table_name(*table.plan), {});
+    }
+    list_objects();
+    return std::move(result_);
+  }
+
+ private:
+  void add_step(StepPhase phase, std::string sql, ObjectOutcome object) {
+    result_.steps.push_back({phase, std::move(sql), std::move(object)});
+  }
+
+  void leave_out(ObjectOutcome object) { result_.left_out.push_back(std::move(object)); }
+
+  static ObjectOutcome object_of(const char* kind, const PlannedTable& table, std::string name) {
+    ObjectOutcome object;
+    object.kind = kind;
+    object.table = table.source->name;
+    object.name = std::move(name);
+    return object;
+  }
+
+  // The index is built first, side by side with others of the table; the constraint then takes it over,
+  // which only touches the catalog.
+  void add_key(const PlannedTable& table, const std::string& kind, const char* constraint, const std::string& name,
+               const std::vector<std::string>& columns, const std::string& proposal) {
+    ObjectOutcome object = object_of(kind.c_str(), table, name);
+    object.proposal = proposal;
+    const std::string quoted = quote_identifier(name);
+    add_step(StepPhase::index,
+             "CREATE UNIQUE INDEX " + quoted + " ON " + table_name(*table.plan) + " (" + quoted_list(columns) + ")",
+             object);
+    add_step(StepPhase::constraint,
+             "ALTER TABLE " + table_name(*table.plan) + " ADD CONSTRAINT " + quoted + " " + constraint +
+                 " USING INDEX " + quoted,
+             object);
+  }
+
+  void add_primary_key(const PlannedTable& table) {
+    std::vector<std::string> columns;
+    for (const std::size_t column : table.source->primary_key()) {
+      columns.push_back(table.plan->columns[column].target);
+    }
+    if (columns.empty()) return;
+    add_key(table, "primary_key", "PRIMARY KEY", names_.claim(table.plan->target + "_pkey"), columns,
+            "remove rows whose key is NULL or double, then ALTER TABLE " + table_name(*table.plan) +
+                " ADD PRIMARY KEY (" + quoted_list(columns) + ")");
+  }
+
+  void add_index(const PlannedTable& table, const SourceIndex& index) {
+    if (index.origin == IndexOrigin::primary_key) return;
+    const TablePlan& plan = *table.plan;
+    const char* kind = index.unique ? "unique" : "index";
+    const auto cannot = [&](const char* reason) {
+      ObjectOutcome object = object_of(kind, table, index.name);
+      object.sql = index.sql;
+      object.reason = reason;
+      object.proposal = propose_index(plan, index);
+      leave_out(std::move(object));
+    };
+    if (index.partial) return cannot("partial index: its WHERE clause is not translated");
+    std::vector<std::string> columns;
+    std::vector<std::string> parts;
+    bool descending = false;
+    for (const SourceIndexColumn& column : index.columns) {
+      if (column.name.empty()) return cannot("index on an expression, which is not translated");
+      if (collation_matters(plan, column)) return cannot("index with a collation that PostgreSQL does not have");
+      const ColumnPlan* planned = find_column(plan, column.name);
+      if (planned == nullptr) return cannot("index on a column that does not arrive");
+      columns.push_back(planned->target);
+      // No NULLS FIRST: PostgreSQL's own order of NULLs is what queries of the application will ask for.
+      parts.push_back(quote_identifier(planned->target) + (column.descending ? " DESC" : ""));
+      descending = descending || column.descending;
+    }
+    if (index.origin == IndexOrigin::unique_constraint && !descending) {
+      const std::string name = names_.claim(plan.target + "_" + join(columns, "_") + "_key");
+      add_key(table, "unique", "UNIQUE", name, columns, "remove the double rows, then create it");
+      return;
+    }
+    const bool automatic = index.origin == IndexOrigin::unique_constraint;
+    const std::string name =
+        names_.claim(automatic ? plan.target + "_" + join(columns, "_") + "_key" : index.name);
+    ObjectOutcome object = object_of(kind, table, name);
+    object.proposal = index.unique ? "remove the double rows, then create it" : "";
+    add_step(StepPhase::index,
+             std::string("CREATE ") + (index.unique ? "UNIQUE " : "") + "INDEX " + quote_identifier(name) + " ON " +
+                 table_name(plan) + " (" + join(parts, ", ") + ")",
+             std::move(object));
+  }
+
+  const PlannedTable* find_parent(const std::string& name) const {
+    const std::string folded = fold_ascii(name);
+    const auto found = std::find_if(tables_.begin(), tables_.end(), [&](const PlannedTable& table) {
+      return fold_ascii(table.source->name) == folded;
+    });
+    return found == tables_.end() ? nullptr : &*found;
+  }
+
+  void add_foreign_keys(const PlannedTable& table) {
+    NameSpace constraints;
+    for (const SourceForeignKey& key : table.source->foreign_keys) {
+      add_foreign_key(table, key, constraints.claim(table.plan->target + "_" + join(key.columns, "_") + "_fkey"));
+    }
+  }
+
+  void add_foreign_key(const PlannedTable& table, const SourceForeignKey& key, const std::string& name) {
+    ObjectOutcome object = object_of("foreign_key", table, name);
+    const auto cannot = [&](std::string reason) {
+      object.reason = std::move(reason);
+      object.sql = "FOREIGN KEY (" + quoted_list(key.columns) + ") REFERENCES " + quote_identifier(key.parent) +
+                   (key.parent_columns.empty() ? "" : " (" + quoted_list(key.parent_columns) + ")");
+      leave_out(object);
+    };
+    const PlannedTable* parent = find_parent(key.parent);
+    if (parent == nullptr) return cannot("the parent table " + quote_identifier(key.parent) + " does not arrive");
+    std::vector<std::string> parent_sources = key.parent_columns;
+    if (parent_sources.empty()) {
+      for (const std::size_t column : parent->source->primary_key()) {
+        parent_sources.push_back(parent->source->columns[column].name);
+      }
+    }
+    const auto columns = target_names(*table.plan, key.columns);
+    const auto parent_columns = target_names(*parent->plan, parent_sources);
+    if (!columns || !parent_columns || columns->size() != parent_columns->size()) {
+      return cannot("its columns do not match a key of the parent table");
+    }
+    const std::string child = table_name(*table.plan);
+    const std::string quoted = quote_identifier(name);
+    std::string sql = "ALTER TABLE " + child + " ADD CONSTRAINT " + quoted + " FOREIGN KEY (" +
+                      quoted_list(*columns) + ") REFERENCES " + table_name(*parent->plan) + " (" +
+                      quoted_list(*parent_columns) + ")";
+    if (fold_ascii(key.on_update) != "no action") sql += " ON UPDATE " + key.on_update;
+    if (fold_ascii(key.on_delete) != "no action") sql += " ON DELETE " + key.on_delete;
+    object.proposal = "find the rows without a parent: " +
+                      orphan_query(child, *columns, table_name(*parent->plan), *parent_columns) +
+                      "; mend them, then ALTER TABLE " + child + " VALIDATE CONSTRAINT " + quoted;
+    add_step(StepPhase::constraint, sql + " NOT VALID", object);
+    add_step(StepPhase::validate, "ALTER TABLE " + child + " VALIDATE CONSTRAINT " + quoted, object);
+  }
+
+  static std::string orphan_query(const std::string& child, const std::vector<std::string>& columns,
+                                  const std::string& parent, const std::vector<std::string>& parent_columns) {
+    std::vector<std::string> match;
+    std::vector<std::string> present;
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+      match.push_back("p." + quote_identifier(parent_columns[i]) + " = c." + quote_identifier(columns[i]));
+      present.push_back("c." + quote_identifier(columns[i]) + " IS NOT NULL");
+    }
+    return "SELECT c.* FROM " + child + " c WHERE " + join(present, " AND ") + " AND NOT EXISTS (SELECT 1 FROM " +
+           parent + " p WHERE " + join(match, " AND ") + ")";
+  }
+
+  // The next value is one more than the largest of what is there and what AUTOINCREMENT gave out before;
+  // sqlite_sequence may be ahead of the table or behind it. setval takes no value below 1, and at the end
+  // of the range nextval must fail rather than wrap.
+  void add_identity(const PlannedTable& table) {
+    for (const ColumnPlan& column : table.plan->columns) {
+      if (!column.identity) continue;
+      const std::string name = table_name(*table.plan);
+      const std::string used = "greatest((SELECT max(" + quote_identifier(column.target) + ") FROM " + name + "), " +
+                               std::to_string(std::max<std::int64_t>(table.source->sequence.value_or(0), 0)) + ")";
+      add_step(StepPhase::finish,
+               "SELECT CASE WHEN used < 9223372036854775807 THEN setval(sequence, used + 1, false) ELSE "
+               "setval(sequence, used, true) END FROM (SELECT pg_get_serial_sequence(" +
+                   quote_literal(name) + ", " + quote_literal(column.target) + ")::regclass AS sequence, " + used +
+                   " AS used) AS state",
+               object_of("identity", table, column.target));
+    }
+  }
+
+  void list_columns(const PlannedTable& table) {
+    for (const SourceColumn& column : table.source->columns) {
+      const ColumnPlan* planned = find_column(*table.plan, column.name);
+      const std::string alter = "ALTER TABLE " + table_name(*table.plan) + " ALTER COLUMN " +
+                                quote_identifier(planned == nullptr ? column.name : planned->target);
+      if (column.default_sql && fold_ascii(*column.default_sql) != "null") {
+        ObjectOutcome object = object_of("default", table, column.name);
+        object.sql = *column.default_sql;
+        object.reason = "default expressions are not translated";
+        object.proposal = alter + " SET DEFAULT " + *column.default_sql;
+        leave_out(std::move(object));
+      }
+      if (column.generated != Generated::no) {
+        ObjectOutcome object = object_of("generated", table, column.name);
+        object.sql = table.source->sql;
+        object.reason = "loaded as a plain column that holds the generated values";
+        object.proposal = "keep it up to date with a trigger, or drop it and add it as GENERATED ALWAYS AS (...) STORED";
+        leave_out(std::move(object));
+      }
+    }
+    if (mentions_keyword(table.source->sql, "check")) {
+      ObjectOutcome object = object_of("check", table, "");
+      object.sql = table.source->sql;
+      object.reason = "CHECK expressions are not translated";
+      object.proposal = "ALTER TABLE " + table_name(*table.plan) + " ADD CHECK (...) NOT VALID, then VALIDATE CONSTRAINT";
+      leave_out(std::move(object));
+    }
+  }
+
+  void list_objects() {
+    for (const SourceObject& source : catalog_.objects) {
+      ObjectOutcome object;
+      object.table = source.table;
+      object.name = source.name;
+      object.sql = source.sql;
+      switch (source.kind) {
+        case SourceObjectKind::view:
+          object.kind = "view";
+          object.reason = "views hold no rows, and their SQL is not translated";
+          object.proposal = "create it by hand from its SQL";
+          break;
+        case SourceObjectKind::trigger:
+          object.kind = "trigger";
+          object.reason = "triggers are never created: they must not fire while rows arrive";
+          object.proposal = "write it anew as a PL/pgSQL trigger after the move";
+          break;
+        case SourceObjectKind::virtual_table:
+          object.kind = "table";
+          object.reason = "virtual table: its rows belong to a module of SQLite";
+          object.proposal = "copy its content into a plain table first, or rebuild it from the tables it indexes";
+          break;
+      }
+      leave_out(std::move(object));
+    }
+  }
+
+  const Catalog& catalog_;
+  const std::vector<PlannedTable>& tables_;
+  NameSpace& names_;
+  SchemaSteps result_;
+};
+
+}  // namespace
+
+std::string create_table_sql(const TablePlan& plan) {
+  std::string sql = "CREATE TABLE " + table_name(plan) + " (";
+  const char* separator = "\n  ";
+  for (const ColumnPlan& column : plan.columns) {
+    sql += separator + quote_identifier(column.target) + " " + std::string(name_of(column.type).sql);
+    if (column.not_null) sql += " NOT NULL";
+    if (column.identity) sql += " GENERATED BY DEFAULT AS IDENTITY";
+    separator = ",\n  ";
+  }
+  return sql + ")";
+}
+
+SchemaSteps steps_after_load(const Catalog& catalog, const std::vector<PlannedTable>& tables, NameSpace& names) {
+  return StepMaker(catalog, tables, names).make();
+}
+
+std::string script_of(const MigrationPlan& plan) {
+  std::string script = "CREATE SCHEMA IF NOT EXISTS " + quote_identifier(plan.schema) + ";\n";
+  for (const TablePlan& table : plan.tables) script += "\n" + create_table_sql(table) + ";\n";
+  script += "\n-- after the load\n";
+  for (const StepPhase phase : {StepPhase::index, StepPhase::constraint, StepPhase::validate, StepPhase::finish}) {
+    for (const Step& step : plan.steps) {
+      if (step.phase == phase) script += step.sql + ";\n";
+    }
+  }
+  return script;
+}
+
+}  // namespace sluice

@@ -1,0 +1,34 @@
+#pragma once
+// PostgreSQL's DDL for planned tables. Every name goes through quote_identifier.
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "engine/model/catalog.h"
+#include "engine/model/plan.h"
+#include "engine/plan/names.h"
+
+namespace sluice {
+
+// The bare table: columns, NOT NULL, identity. Keys and indexes come after the data.
+std::string create_table_sql(const TablePlan& plan);
+
+// A source table with its plan.
+struct PlannedTable {
+  const SourceTable* source = nullptr;
+  const TablePlan* plan = nullptr;
+};
+
+// What follows the load, and what of the schema will not arrive as an object. `names` holds the names of
+// the schema's relations; index names are claimed there.
+struct SchemaSteps {
+  std::vector<Step> steps;
+  std::vector<ObjectOutcome> left_out;
+};
+SchemaSteps steps_after_load(const Catalog& catalog, const std::vector<PlannedTable>& tables, NameSpace& names);
+
+// The whole of it as a script: schema, tables, steps.
+std::string script_of(const MigrationPlan& plan);
+
+}  // namespace sluice

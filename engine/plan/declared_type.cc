@@ -1,0 +1,113 @@
+#include "engine/plan/declared_type.h"
+
+#include <algorithm>
+#include <array>
+#include <string>
+
+#include "engine/model/quote.h"
+
+namespace sluice {
+namespace {
+
+struct DeclaredType {
+  std::string_view name;  // lower case, single blanks, no arguments
+  PgType type;
+};
+
+// One row per name that says more than its affinity. Names that hold "int", "char", "clob", "text",
+// "blob", "real", "floa" or "doub" need no row unless they mean something else.
+constexpr std::array kDeclaredTypes = {
+    DeclaredType{"bigint", PgType::int8},
+    DeclaredType{"long", PgType::int8},
+    DeclaredType{"serial", PgType::int8},
+    DeclaredType{"bigserial", PgType::int8},
+    DeclaredType{"unsigned", PgType::int8},
+    DeclaredType{"year", PgType::int8},
+    DeclaredType{"numeric", PgType::numeric},
+    DeclaredType{"decimal", PgType::numeric},
+    DeclaredType{"dec", PgType::numeric},
+    DeclaredType{"number", PgType::numeric},
+    DeclaredType{"money", PgType::numeric},
+    DeclaredType{"currency", PgType::numeric},
+    DeclaredType{"boolean", PgType::boolean},
+    DeclaredType{"bool", PgType::boolean},
+    DeclaredType{"bit", PgType::boolean},
+    DeclaredType{"date", PgType::date},
+    DeclaredType{"time", PgType::time},
+    DeclaredType{"time without time zone", PgType::time},
+    DeclaredType{"datetime", PgType::timestamp},
+    DeclaredType{"smalldatetime", PgType::timestamp},
+    DeclaredType{"timestamp", PgType::timestamp},
+    DeclaredType{"timestamp without time zone", PgType::timestamp},
+    DeclaredType{"timestamptz", PgType::timestamptz},
+    DeclaredType{"timestamp with time zone", PgType::timestamptz},
+    DeclaredType{"datetimeoffset", PgType::timestamptz},
+    DeclaredType{"json", PgType::json},
+    DeclaredType{"jsonb", PgType::jsonb},
+    DeclaredType{"uuid", PgType::uuid},
+    DeclaredType{"guid", PgType::uuid},
+    DeclaredType{"uniqueidentifier", PgType::uuid},
+    DeclaredType{"bytea", PgType::bytea},
+    DeclaredType{"binary", PgType::bytea},
+    DeclaredType{"varbinary", PgType::bytea},
+    DeclaredType{"binary varying", PgType::bytea},
+    DeclaredType{"image", PgType::bytea},
+    // Spatial types hold bytes in practice. POINT and its kin would have INTEGER affinity by their letters.
+    DeclaredType{"geometry", PgType::bytea},
+    DeclaredType{"geometrycollection", PgType::bytea},
+    DeclaredType{"point", PgType::bytea},
+    DeclaredType{"multipoint", PgType::bytea},
+    DeclaredType{"linestring", PgType::bytea},
+    DeclaredType{"multilinestring", PgType::bytea},
+    DeclaredType{"polygon", PgType::bytea},
+    DeclaredType{"multipolygon", PgType::bytea},
+    // INTEGER affinity by its letters, but nobody means an integer by it.
+    DeclaredType{"floating point", PgType::float8},
+};
+
+// "DECIMAL (10, 2)  unsigned" -> "decimal unsigned"
+std::string normal_form(std::string_view declared) {
+  std::string normal;
+  int depth = 0;
+  for (const char c : fold_ascii(declared)) {
+    if (c == '(') ++depth;
+    if (c == ')' && depth > 0) {
+      --depth;
+      continue;
+    }
+    if (depth > 0) continue;
+    const bool blank = c == ' ' || c == '\t' || c == '\n' || c == '\r';
+    if (!blank) {
+      normal += c;
+    } else if (!normal.empty() && normal.back() != ' ') {
+      normal += ' ';
+    }
+  }
+  if (!normal.empty() && normal.back() == ' ') normal.pop_back();
+  return normal;
+}
+
+const DeclaredType* find_name(std::string_view name) {
+  const auto found = std::find_if(kDeclaredTypes.begin(), kDeclaredTypes.end(),
+                                  [&](const DeclaredType& row) { return row.name == name; });
+  return found == kDeclaredTypes.end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+PgType type_of_declaration(std::string_view declared) {
+  const std::string name = normal_form(declared);
+  if (const DeclaredType* row = find_name(name)) return row->type;
+  const auto contains = [&](std::string_view part) { return name.find(part) != std::string::npos; };
+  // The order is SQLite's own: CHARINT is an integer.
+  if (contains("int")) return PgType::int8;
+  if (contains("char") || contains("clob") || contains("text")) return PgType::text;
+  if (contains("blob")) return PgType::bytea;
+  if (contains("real") || contains("floa") || contains("doub")) return PgType::float8;
+  if (const DeclaredType* row = find_name(std::string_view(name).substr(0, name.find(' ')))) return row->type;
+  // No type, or a word we do not know. SQLite gives such a column NUMERIC affinity or none, which says
+  // nothing about what is in it; text takes every number and every text without changing it.
+  return PgType::text;
+}
+
+}  // namespace sluice

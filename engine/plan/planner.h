@@ -1,0 +1,37 @@
+#pragma once
+// From what a file contains to what will be done. Pure: reads its arguments, nothing else.
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "engine/model/catalog.h"
+#include "engine/model/plan.h"
+
+namespace sluice {
+
+struct PlanOptions {
+  std::string schema = "public";
+
+  // Patterns of table names with * and ?, without case as SQLite compares names. Empty includes all.
+  std::vector<std::string> include;
+  std::vector<std::string> exclude;
+
+  // Source bytes per range. 0: from the size of the file and the lanes, so that every lane has several
+  // ranges and a failed range costs little.
+  std::uint64_t range_bytes = 0;
+  std::size_t lanes = 1;
+};
+
+// The tables of the catalog that the options select. Throws Error (usage) for a pattern without a match.
+std::vector<const SourceTable*> select_tables(const Catalog& catalog, const PlanOptions& options);
+
+// `outlines` by table name, for every selected table.
+MigrationPlan plan_migration(const Catalog& catalog, const std::map<std::string, TableOutline>& outlines,
+                             const PlanOptions& options);
+
+// True when the pattern matches the whole name.
+bool matches_pattern(std::string_view pattern, std::string_view name);
+
+}  // namespace sluice

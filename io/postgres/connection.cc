@@ -1,0 +1,224 @@
+#include "io/postgres/connection.h"
+
+#include <libpq-fe.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <charconv>
+#include <chrono>
+#include <cstdlib>
+#include <utility>
+
+namespace sluice {
+namespace {
+
+constexpr auto kConnectTimeout = std::chrono::seconds(20);
+
+void ignore_notice(void*, const char*) {}
+
+// With PQERRORS_VERBOSE libpq prints "FATAL:  28P01: password authentication failed ...": the only way
+// to learn the SQLSTATE of a refused connection, for which libpq keeps no result.
+std::pair<std::string, std::string> split_verbose_message(std::string message) {
+  if (const std::size_t end = message.find('\n'); end != std::string::npos) message.resize(end);
+  for (std::size_t at = message.find(":  "); at != std::string::npos; at = message.find(":  ", at + 1)) {
+    const std::string_view rest = std::string_view(message).substr(at + 3);
+    if (rest.size() < 7 || rest[5] != ':') continue;
+    const std::string_view state = rest.substr(0, 5);
+    const bool looks_right = state.find_first_not_of("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == state.npos;
+    if (looks_right) return {std::string(state), std::string(rest.substr(7))};
+  }
+  return {"", message};
+}
+
+Error connect_error(pg_conn* connection) {
+  auto [sqlstate, message] = split_verbose_message(PQerrorMessage(connection));
+  if (sqlstate.empty()) {
+    return Error(Fault::target_unavailable, "cannot reach the server: " + message,
+                 "check host, port and that the server is running, then run the same command again");
+  }
+  const Fault fault = fault_of_sqlstate(sqlstate);
+  std::string advice;
+  if (sqlstate.starts_with("28")) advice = "check user, password (PGPASSFILE, PGPASSWORD) and pg_hba.conf";
+  if (sqlstate == "3D000") advice = "create it first: createdb, or CREATE DATABASE";
+  if (fault == Fault::connection_lost || fault == Fault::target_unavailable) {
+    advice = "run the same command again later";
+  }
+  return Error(fault == Fault::connection_lost ? Fault::target_unavailable : fault, message, advice)
+      .set_sqlstate(sqlstate);
+}
+
+void wait_for_connection(pg_conn* connection) {
+  const auto deadline = std::chrono::steady_clock::now() + kConnectTimeout;
+  PostgresPollingStatusType status = PGRES_POLLING_WRITING;
+  while (status != PGRES_POLLING_OK) {
+    if (status == PGRES_POLLING_FAILED) throw connect_error(connection);
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        deadline - std::chrono::steady_clock::now());
+    pollfd descriptor{PQsocket(connection),
+                      static_cast<short>(status == PGRES_POLLING_READING ? POLLIN : POLLOUT), 0};
+    if (left.count() <= 0 || poll(&descriptor, 1, static_cast<int>(left.count())) == 0) {
+      throw Error(Fault::target_unavailable, "the server does not answer",
+                  "check host and port, then run the same command again");
+    }
+    status = PQconnectPoll(connection);
+  }
+}
+
+}  // namespace
+
+void FinishConnection::operator()(pg_conn* connection) const noexcept { PQfinish(connection); }
+void ClearResult::operator()(pg_result* result) const noexcept { PQclear(result); }
+
+Fault fault_of_sqlstate(std::string_view sqlstate) {
+  if (sqlstate.empty()) return Fault::connection_lost;
+  const std::string_view family = sqlstate.substr(0, 2);
+  if (family == "08") return Fault::connection_lost;
+  // The server is going down, or an administrator or a timeout ended the session.
+  if (sqlstate == "57P01" || sqlstate == "57P02" || sqlstate == "57P05" || sqlstate == "25P03") {
+    return Fault::connection_lost;
+  }
+  // Out of a resource (disk, memory, connections), starting up, cancelled, deadlocked: later may be fine.
+  if (family == "53" || family == "57" || family == "55" || family == "40" || family == "58") {
+    return Fault::target_unavailable;
+  }
+  return Fault::target_refused;
+}
+
+Error error_of(const pg_result* result, pg_conn* connection) {
+  const char* state = result == nullptr ? nullptr : PQresultErrorField(result, PG_DIAG_SQLSTATE);
+  const char* primary = result == nullptr ? nullptr : PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+  if (state == nullptr || PQstatus(connection) == CONNECTION_BAD) {
+    // Whatever the last words of the server were, what matters is that the session is gone.
+    std::string message = "the connection to the server was lost";
+    if (primary != nullptr) message += std::string(": ") + primary;
+    Error error(Fault::connection_lost, message, "run the same command again to go on");
+    if (state != nullptr) error.set_sqlstate(state);
+    return error;
+  }
+  const Fault fault = fault_of_sqlstate(state);
+  Error error(fault, primary == nullptr ? "the server reported an error without a message" : primary,
+              fault == Fault::target_unavailable ? "mend that, then run the same command again to go on" : "");
+  error.set_sqlstate(state);
+  if (const char* table = PQresultErrorField(result, PG_DIAG_TABLE_NAME)) error.where().table = table;
+  if (const char* column = PQresultErrorField(result, PG_DIAG_COLUMN_NAME)) error.where().column = column;
+  return error;
+}
+
+std::size_t Result::rows() const { return static_cast<std::size_t>(PQntuples(result_.get())); }
+
+bool Result::is_null(std::size_t row, std::size_t column) const {
+  return PQgetisnull(result_.get(), static_cast<int>(row), static_cast<int>(column)) != 0;
+}
+
+std::string Result::text(std::size_t row, std::size_t column) const {
+  return PQgetvalue(result_.get(), static_cast<int>(row), static_cast<int>(column));
+}
+
+std::int64_t Result::integer(std::size_t row, std::size_t column) const {
+  return std::strtoll(text(row, column).c_str(), nullptr, 10);
+}
+
+double Result::real(std::size_t row, std::size_t column) const {
+  const std::string value = text(row, column);
+  double parsed = 0;
+  std::from_chars(value.data(), value.data() + value.size(), parsed);
+  return parsed;
+}
+
+bool Result::boolean(std::size_t row, std::size_t column) const { return text(row, column) == "t"; }
+
+std::uint64_t Result::affected() const {
+  return std::strtoull(PQcmdTuples(result_.get()), nullptr, 10);
+}
+
+Connection::Connection(const std::string& target) {
+  // libpq's own text for a bad string may quote the password in it, so it is not shown.
+  char* ignored = nullptr;
+  PQconninfoOption* parsed = PQconninfoParse(target.c_str(), &ignored);
+  PQfreemem(ignored);
+  const bool is_conninfo = target.find('=') != std::string::npos || target.find("://") != std::string::npos;
+  if (parsed == nullptr && is_conninfo) {
+    throw Error(Fault::usage, "TARGET is not a connection string that libpq understands",
+                "use postgresql://user@host:port/database, 'host=... dbname=...' or local:DIR");
+  }
+  PQconninfoFree(parsed);
+
+  // Keywords before dbname are defaults: what the expanded target says comes later and wins.
+  constexpr std::array kKeywords = {"fallback_application_name", "keepalives_idle",  "keepalives_interval",
+                                    "keepalives_count",          "tcp_user_timeout", "dbname",
+                                    "client_encoding",           static_cast<const char*>(nullptr)};
+  const std::array values = {"sluice", "10", "10", "6", "60000", target.c_str(), "UTF8",
+                             static_cast<const char*>(nullptr)};
+  handle_.reset(PQconnectStartParams(kKeywords.data(), values.data(), 1));
+  if (!handle_) throw std::bad_alloc();
+  PQsetErrorVerbosity(handle_.get(), PQERRORS_VERBOSE);
+  PQsetNoticeProcessor(handle_.get(), ignore_notice, nullptr);
+  if (PQstatus(handle_.get()) == CONNECTION_BAD) throw connect_error(handle_.get());
+  wait_for_connection(handle_.get());
+  PQsetErrorVerbosity(handle_.get(), PQERRORS_DEFAULT);
+
+  // A larger send buffer lets the reader run ahead of the server; the kernel caps it silently.
+  const int bytes = 1 << 20;
+  setsockopt(PQsocket(handle_.get()), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+}
+
+namespace {
+
+Result checked(ResultHandle result, pg_conn* connection) {
+  switch (PQresultStatus(result.get())) {
+    case PGRES_COMMAND_OK:
+    case PGRES_TUPLES_OK:
+    case PGRES_EMPTY_QUERY:
+    case PGRES_COPY_IN:
+    case PGRES_COPY_OUT:
+      return Result(std::move(result));
+    default:
+      throw error_of(result.get(), connection);
+  }
+}
+
+}  // namespace
+
+Result Connection::execute(const std::string& sql) {
+  return checked(ResultHandle(PQexec(handle_.get(), sql.c_str())), handle_.get());
+}
+
+Result Connection::execute(const std::string& sql, const std::vector<Parameter>& parameters) {
+  std::vector<const char*> values;
+  values.reserve(parameters.size());
+  for (const Parameter& parameter : parameters) values.push_back(parameter ? parameter->c_str() : nullptr);
+  return checked(ResultHandle(PQexecParams(handle_.get(), sql.c_str(), static_cast<int>(values.size()),
+                                           nullptr, values.data(), nullptr, nullptr, 0)),
+                 handle_.get());
+}
+
+int Connection::server_version() const { return PQserverVersion(handle_.get()); }
+std::string Connection::database() const { return PQdb(handle_.get()); }
+std::string Connection::user() const { return PQuser(handle_.get()); }
+bool Connection::alive() const { return PQstatus(handle_.get()) == CONNECTION_OK; }
+
+Transaction::Transaction(Connection& connection, const std::string& settings) : connection_(&connection) {
+  connection.execute("BEGIN; " + settings);
+}
+
+Transaction::~Transaction() {
+  if (connection_ == nullptr || !connection_->alive()) return;
+  // No throw from here: a failed ROLLBACK means a broken connection, and then the server rolls back.
+  const ResultHandle result(PQexec(connection_->handle(), "ROLLBACK"));
+}
+
+void Transaction::commit() {
+  Connection& connection = *std::exchange(connection_, nullptr);
+  const ResultHandle result(PQexec(connection.handle(), "COMMIT"));
+  if (PQresultStatus(result.get()) == PGRES_COMMAND_OK) {
+    // COMMIT of a failed transaction answers ROLLBACK, and says so only in the command tag.
+    if (std::string_view(PQcmdStatus(result.get())) == "COMMIT") return;
+    throw Error(Fault::internal, "the server rolled back a transaction that should have committed");
+  }
+  Error error = error_of(result.get(), connection.handle());
+  if (error.fault() != Fault::connection_lost) throw error;
+  throw Error(Fault::in_doubt, error.what(), "run the same command again; the ledger knows what was committed");
+}
+
+}  // namespace sluice

@@ -1,0 +1,99 @@
+#pragma once
+// One connection to PostgreSQL.
+//
+// Owns a PGconn. One thread at a time; cancel() alone may be called from another. Nothing here changes
+// the state of the session: no SET, no prepared statement, no temporary table, so that a pooler in
+// transaction mode may sit in between. Settings travel as SET LOCAL inside each transaction.
+//
+// Errors: every failure of the server is an Error whose fault follows from the SQLSTATE. A connection
+// that breaks is Fault::connection_lost. Messages never contain the connection string.
+
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/model/error.h"
+
+struct pg_conn;
+struct pg_result;
+
+namespace sluice {
+
+struct FinishConnection {
+  void operator()(pg_conn* connection) const noexcept;
+};
+struct ClearResult {
+  void operator()(pg_result* result) const noexcept;
+};
+using ConnectionHandle = std::unique_ptr<pg_conn, FinishConnection>;
+using ResultHandle = std::unique_ptr<pg_result, ClearResult>;
+
+// The rows of one answer, as text.
+class Result {
+ public:
+  explicit Result(ResultHandle result) : result_(std::move(result)) {}
+
+  [[nodiscard]] std::size_t rows() const;
+  [[nodiscard]] bool is_null(std::size_t row, std::size_t column) const;
+  [[nodiscard]] std::string text(std::size_t row, std::size_t column) const;
+  [[nodiscard]] std::int64_t integer(std::size_t row, std::size_t column) const;
+  [[nodiscard]] double real(std::size_t row, std::size_t column) const;
+  [[nodiscard]] bool boolean(std::size_t row, std::size_t column) const;
+  // Rows inserted, updated, deleted or copied, as the server counted them.
+  [[nodiscard]] std::uint64_t affected() const;
+
+ private:
+  ResultHandle result_;
+};
+
+class Connection {
+ public:
+  // `target`: anything libpq takes (URI, key=value, service). libpq's environment holds. Keep-alives are
+  // set so that a dead network is noticed, unless the target says otherwise.
+  explicit Connection(const std::string& target);
+
+  // One or several statements; the result of the last one.
+  Result execute(const std::string& sql);
+
+  using Parameter = std::optional<std::string>;
+  // One statement with parameters $1, $2, ... in text form.
+  Result execute(const std::string& sql, const std::vector<Parameter>& parameters);
+
+  [[nodiscard]] int server_version() const;  // 150020 for 15.20
+  [[nodiscard]] std::string database() const;
+  [[nodiscard]] std::string user() const;
+  // False once the connection has broken.
+  [[nodiscard]] bool alive() const;
+
+  [[nodiscard]] pg_conn* handle() { return handle_.get(); }
+
+ private:
+  ConnectionHandle handle_;
+};
+
+// A transaction that rolls back unless committed. While it lives, nothing else may begin one.
+class Transaction {
+ public:
+  explicit Transaction(Connection& connection, const std::string& settings = {});
+  ~Transaction();
+  Transaction(const Transaction&) = delete;
+  Transaction& operator=(const Transaction&) = delete;
+
+  // Fault::in_doubt when the connection breaks after COMMIT was sent.
+  void commit();
+
+ private:
+  Connection* connection_;  // null once committed
+};
+
+// The Error for a failed result, or for the connection when there is none.
+Error error_of(const pg_result* result, pg_conn* connection);
+
+// The fault for a SQLSTATE such as 53100; an empty one means that the connection broke.
+Fault fault_of_sqlstate(std::string_view sqlstate);
+
+}  // namespace sluice

@@ -1,0 +1,329 @@
+#include "io/postgres/ledger.h"
+
+#include <array>
+#include <charconv>
+
+#include "engine/model/quote.h"
+#include "io/postgres/copy_stream.h"
+#include "io/wire/buffer.h"
+#include "io/wire/row_encoder.h"
+#include "io/wire/uuid.h"
+#include "verify/leaves.h"
+
+namespace sluice {
+namespace {
+
+// Raised when the tables below change shape; an older ledger is refused, not guessed at.
+constexpr int kLedgerFormat = 1;
+
+constexpr const char* kTables = R"sql(
+CREATE TABLE IF NOT EXISTS sluice.run (
+  run_id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+  format integer NOT NULL,
+  source text NOT NULL,
+  fingerprint text NOT NULL,
+  plan_hash text NOT NULL,
+  target_schema text NOT NULL,
+  state text NOT NULL,
+  root text,
+  sluice_version text NOT NULL,
+  started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  finished_at timestamptz);
+CREATE TABLE IF NOT EXISTS sluice.run_table (
+  run_id uuid NOT NULL REFERENCES sluice.run,
+  table_no integer NOT NULL,
+  source text NOT NULL,
+  target text NOT NULL,
+  created boolean NOT NULL,
+  PRIMARY KEY (run_id, table_no));
+CREATE TABLE IF NOT EXISTS sluice.work (
+  run_id uuid NOT NULL REFERENCES sluice.run,
+  table_no integer NOT NULL,
+  range_no integer NOT NULL,
+  extent text NOT NULL,
+  done boolean NOT NULL DEFAULT false,
+  rows_read bigint,
+  rows_loaded bigint,
+  rows_rejected bigint,
+  bytes bigint,
+  seconds double precision,
+  digest text,
+  leaves bytea,
+  xid bigint,
+  done_at timestamptz,
+  PRIMARY KEY (run_id, table_no, range_no));
+CREATE TABLE IF NOT EXISTS sluice.step (
+  run_id uuid NOT NULL REFERENCES sluice.run,
+  step_no integer NOT NULL,
+  kind text NOT NULL,
+  table_name text NOT NULL,
+  name text NOT NULL,
+  sql text NOT NULL,
+  done boolean NOT NULL DEFAULT false,
+  created boolean,
+  reason text,
+  done_at timestamptz,
+  PRIMARY KEY (run_id, step_no));
+CREATE TABLE IF NOT EXISTS sluice.failure (
+  run_id uuid NOT NULL REFERENCES sluice.run,
+  table_no integer NOT NULL,
+  range_no integer NOT NULL,
+  row_no bigint NOT NULL,
+  record json NOT NULL);
+)sql";
+
+constexpr std::array<std::string_view, 6> kStateNames = {"loading",  "loaded",    "verified",
+                                                         "rejected", "different", "superseded"};
+
+constexpr const char* kRunColumns =
+    "run_id, source, fingerprint, plan_hash, target_schema, state, coalesce(root, ''), "
+    "to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), "
+    "coalesce(to_char(finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), '')";
+
+RunRecord run_of(const Result& result, std::size_t row) {
+  return {result.text(row, 0), result.text(row, 1), result.text(row, 2), result.text(row, 3),
+          result.text(row, 4), parse_run_state(result.text(row, 5)),     result.text(row, 6),
+          result.text(row, 7), result.text(row, 8)};
+}
+
+void put_text(Buffer& buffer, std::string_view text) {
+  buffer.put_int32(static_cast<std::int32_t>(text.size()));
+  buffer.append(text);
+}
+
+void put_int(Buffer& buffer, std::int32_t value) {
+  buffer.put_int32(4);
+  buffer.put_int32(value);
+}
+
+// libpq's text form of bytea.
+std::string bytes_of_hex(std::string_view hex) {
+  std::string bytes;
+  for (std::size_t i = 2; i + 1 < hex.size(); i += 2) {
+    unsigned value = 0;
+    std::from_chars(hex.data() + i, hex.data() + i + 2, value, 16);
+    bytes += static_cast<char>(value);
+  }
+  return bytes;
+}
+
+}  // namespace
+
+void append_run_id(Buffer& buffer, std::string_view run_id) {
+  std::array<std::byte, 16> bytes;
+  if (!parse_uuid(run_id, bytes)) throw Error(Fault::internal, "the ledger gave a run without a uuid");
+  buffer.put_int32(static_cast<std::int32_t>(bytes.size()));
+  buffer.append(std::span<const std::byte>(bytes));
+}
+
+std::string_view name_of(RunState state) { return kStateNames[static_cast<std::size_t>(state)]; }
+
+RunState parse_run_state(std::string_view name) {
+  for (std::size_t i = 0; i < kStateNames.size(); ++i) {
+    if (kStateNames[i] == name) return static_cast<RunState>(i);
+  }
+  throw Error(Fault::target_refused, "the ledger holds an unknown state of a run: " + std::string(name),
+              "it was written by a newer sluice; use that one");
+}
+
+bool ledger_exists(Connection& connection) {
+  return connection.execute("SELECT to_regclass('sluice.run') IS NOT NULL").boolean(0, 0);
+}
+
+void install_ledger(Connection& connection) {
+  if (!ledger_exists(connection)) {
+    try {
+      // IF NOT EXISTS would ask for the CREATE privilege even where the schema is there already.
+      if (!connection.execute("SELECT to_regnamespace('sluice') IS NOT NULL").boolean(0, 0)) {
+        connection.execute("CREATE SCHEMA sluice");
+      }
+      connection.execute(kTables);
+    } catch (Error& error) {
+      if (error.sqlstate() != "42501") throw;
+      const std::string user = quote_identifier(connection.user());
+      throw Error(Fault::target_refused,
+                  "no privilege to create the ledger (schema sluice): " + std::string(error.what()),
+                  "run as the owner: CREATE SCHEMA sluice AUTHORIZATION " + user + ", or GRANT CREATE ON DATABASE " +
+                      quote_identifier(connection.database()) + " TO " + user)
+          .set_sqlstate(error.sqlstate());
+    }
+  }
+  const Result formats = connection.execute("SELECT max(format) FROM sluice.run");
+  if (!formats.is_null(0, 0) && formats.integer(0, 0) > kLedgerFormat) {
+    throw Error(Fault::target_refused, "the ledger was written by a newer sluice", "use that version");
+  }
+}
+
+std::optional<RunRecord> find_run(Connection& connection, const std::string& source,
+                                  const std::string& schema) {
+  const Result result = connection.execute(
+      std::string("SELECT ") + kRunColumns +
+          " FROM sluice.run WHERE source = $1 AND target_schema = $2 AND state <> 'superseded' "
+          "ORDER BY started_at DESC LIMIT 1",
+      {source, schema});
+  if (result.rows() == 0) return std::nullopt;
+  return run_of(result, 0);
+}
+
+std::vector<RunRecord> list_runs(Connection& connection) {
+  const Result result =
+      connection.execute(std::string("SELECT ") + kRunColumns + " FROM sluice.run ORDER BY started_at");
+  std::vector<RunRecord> runs;
+  for (std::size_t row = 0; row < result.rows(); ++row) runs.push_back(run_of(result, row));
+  return runs;
+}
+
+std::string insert_run(Connection& connection, const RunRecord& run, const MigrationPlan& plan,
+                       const std::vector<bool>& created, const std::string& version) {
+  const Result inserted = connection.execute(
+      "INSERT INTO sluice.run (format, source, fingerprint, plan_hash, target_schema, state, sluice_version) "
+      "VALUES ($1, $2, $3, $4, $5, 'loading', $6) RETURNING run_id",
+      {std::to_string(kLedgerFormat), run.source, run.fingerprint, run.plan_hash, run.schema, version});
+  const std::string run_id = inserted.text(0, 0);
+
+  // By COPY, since a large file has thousands of ranges.
+  Buffer buffer;
+  for (std::size_t i = 0; i < plan.tables.size(); ++i) {
+    const TablePlan& table = plan.tables[i];
+    buffer.put_int16(5);
+    append_run_id(buffer, run_id);
+    put_int(buffer, static_cast<std::int32_t>(table.id));
+    put_text(buffer, table.source);
+    put_text(buffer, table.target);
+    buffer.put_int32(1);
+    buffer.put_byte(created[i] ? std::byte{1} : std::byte{0});
+  }
+  CopyStream tables(connection,
+                    "COPY sluice.run_table (run_id, table_no, source, target, created) FROM STDIN (FORMAT binary)");
+  tables.write(buffer.span());
+  static_cast<void>(tables.finish());
+
+  buffer.clear();
+  for (const TablePlan& table : plan.tables) {
+    for (std::size_t number = 0; number < table.extents.size(); ++number) {
+      buffer.put_int16(4);
+      append_run_id(buffer, run_id);
+      put_int(buffer, static_cast<std::int32_t>(table.id));
+      put_int(buffer, static_cast<std::int32_t>(number));
+      put_text(buffer, format_extent(table.extents[number]));
+    }
+  }
+  CopyStream work(connection,
+                  "COPY sluice.work (run_id, table_no, range_no, extent) FROM STDIN (FORMAT binary)");
+  work.write(buffer.span());
+  static_cast<void>(work.finish());
+
+  buffer.clear();
+  for (std::size_t number = 0; number < plan.steps.size(); ++number) {
+    const Step& step = plan.steps[number];
+    buffer.put_int16(6);
+    append_run_id(buffer, run_id);
+    put_int(buffer, static_cast<std::int32_t>(number));
+    put_text(buffer, step.object.kind);
+    put_text(buffer, step.object.table);
+    put_text(buffer, step.object.name);
+    put_text(buffer, step.sql);
+  }
+  CopyStream steps(connection,
+                   "COPY sluice.step (run_id, step_no, kind, table_name, name, sql) FROM STDIN (FORMAT binary)");
+  steps.write(buffer.span());
+  static_cast<void>(steps.finish());
+  return run_id;
+}
+
+void set_run_state(Connection& connection, const std::string& run_id, RunState state, const std::string& root) {
+  connection.execute(
+      "UPDATE sluice.run SET state = $2, root = nullif($3, ''), "
+      "finished_at = CASE WHEN $2 = 'loading' THEN NULL ELSE clock_timestamp() END WHERE run_id = $1",
+      {run_id, std::string(name_of(state)), root});
+}
+
+std::vector<TableRecord> list_tables(Connection& connection, const std::string& run_id) {
+  const Result result = connection.execute(
+      "SELECT table_no, source, target, created FROM sluice.run_table WHERE run_id = $1 ORDER BY table_no", {run_id});
+  std::vector<TableRecord> tables;
+  for (std::size_t row = 0; row < result.rows(); ++row) {
+    tables.push_back({static_cast<TableId>(result.integer(row, 0)), result.text(row, 1), result.text(row, 2),
+                      result.boolean(row, 3)});
+  }
+  return tables;
+}
+
+std::vector<WorkRecord> list_work(Connection& connection, const std::string& run_id) {
+  const Result result = connection.execute(
+      "SELECT table_no, range_no, extent, done, rows_read, rows_loaded, rows_rejected, bytes, seconds, digest, "
+      "leaves, xid FROM sluice.work WHERE run_id = $1 ORDER BY table_no, range_no",
+      {run_id});
+  std::vector<WorkRecord> work;
+  work.reserve(result.rows());
+  for (std::size_t row = 0; row < result.rows(); ++row) {
+    WorkRecord record;
+    record.table = static_cast<TableId>(result.integer(row, 0));
+    record.number = static_cast<RangeNumber>(result.integer(row, 1));
+    record.extent = parse_extent(result.text(row, 2));
+    record.done = result.boolean(row, 3);
+    if (record.done) {
+      RangeSeal& seal = record.seal;
+      seal.table = record.table;
+      seal.number = record.number;
+      seal.rows_read = static_cast<std::uint64_t>(result.integer(row, 4));
+      seal.rows_loaded = static_cast<std::uint64_t>(result.integer(row, 5));
+      seal.rows_rejected = static_cast<std::uint64_t>(result.integer(row, 6));
+      seal.bytes = static_cast<std::uint64_t>(result.integer(row, 7));
+      seal.seconds = result.real(row, 8);
+      seal.digest.total = {parse_digest(result.text(row, 9)), seal.rows_loaded};
+      seal.digest.leaves = unpack_leaves(bytes_of_hex(result.text(row, 10)));
+      record.transaction = static_cast<std::uint32_t>(result.integer(row, 11));
+    }
+    work.push_back(std::move(record));
+  }
+  return work;
+}
+
+std::vector<StepRecord> list_steps(Connection& connection, const std::string& run_id) {
+  const Result result = connection.execute(
+      "SELECT step_no, done, kind, table_name, name, sql, coalesce(created, false), coalesce(reason, '') "
+      "FROM sluice.step WHERE run_id = $1 ORDER BY step_no",
+      {run_id});
+  std::vector<StepRecord> steps;
+  for (std::size_t row = 0; row < result.rows(); ++row) {
+    StepRecord record;
+    record.number = static_cast<std::size_t>(result.integer(row, 0));
+    record.done = result.boolean(row, 1);
+    record.object.kind = result.text(row, 2);
+    record.object.table = result.text(row, 3);
+    record.object.name = result.text(row, 4);
+    record.object.sql = result.text(row, 5);
+    record.object.created = result.boolean(row, 6);
+    record.object.reason = result.text(row, 7);
+    steps.push_back(std::move(record));
+  }
+  return steps;
+}
+
+void read_failures(Connection& connection, const std::string& run_id,
+                   const std::function<void(std::string_view)>& each) {
+  copy_out(connection,
+           "SELECT record::text FROM sluice.failure WHERE run_id = " + quote_literal(run_id) +
+               " ORDER BY table_no, range_no, row_no",
+           [&](std::span<const std::byte> tuple) {
+             const std::span<const std::byte> value = TupleFields(tuple).next().value;
+             each({reinterpret_cast<const char*>(value.data()), value.size()});
+           });
+}
+
+std::vector<FailureGroup> group_failures(Connection& connection, const std::string& run_id) {
+  const Result result = connection.execute(
+      "SELECT record->>'table', record->>'column', record->>'declared_type', record->>'target_type', "
+      "record->>'storage_class', record->>'reason', count(*) FROM sluice.failure WHERE run_id = $1 "
+      "GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 7 DESC, 1, 2, 3, 4, 5, 6",
+      {run_id});
+  std::vector<FailureGroup> groups;
+  for (std::size_t row = 0; row < result.rows(); ++row) {
+    groups.push_back({result.text(row, 0), result.text(row, 1), result.text(row, 2), result.text(row, 3),
+                      result.text(row, 4), result.text(row, 5), static_cast<std::uint64_t>(result.integer(row, 6))});
+  }
+  return groups;
+}
+
+}  // namespace sluice

@@ -1,0 +1,101 @@
+#pragma once
+// The ledger: what a run planned and what of it is done, kept in the target database so that it commits
+// and vanishes together with the data. Schema `sluice`, tables run, run_table, work, step, failure; the
+// page engine/RESUME.md describes them.
+//
+// Functions run on the connection given and in its transaction, if there is one.
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/model/load.h"
+#include "engine/model/plan.h"
+#include "io/postgres/connection.h"
+#include "io/wire/buffer.h"
+
+namespace sluice {
+
+enum class RunState : std::uint8_t {
+  loading,     // ranges or steps are left to do
+  loaded,      // complete; verification was not asked for, or not reached
+  verified,    // complete and equal
+  rejected,    // complete, with rejected rows
+  different,   // complete, but verification found differences
+  superseded,  // given up for a later run
+};
+std::string_view name_of(RunState state);
+RunState parse_run_state(std::string_view name);
+
+struct RunRecord {
+  std::string run_id;
+  std::string source;
+  std::string fingerprint;
+  std::string plan_hash;
+  std::string schema;
+  RunState state = RunState::loading;
+  std::string root;
+  std::string started_at;
+  std::string finished_at;
+};
+
+struct TableRecord {
+  TableId table{};
+  std::string source;
+  std::string target;
+  bool created = false;  // by this run, as opposed to found
+};
+
+struct WorkRecord {
+  TableId table{};
+  RangeNumber number{};
+  Extent extent;
+  bool done = false;
+  std::uint32_t transaction = 0;  // the low half of the xid that loaded it
+  RangeSeal seal;                 // when done
+};
+
+struct StepRecord {
+  std::size_t number = 0;
+  bool done = false;
+  ObjectOutcome object;
+};
+
+// Creates schema and tables where they are missing.
+void install_ledger(Connection& connection);
+bool ledger_exists(Connection& connection);
+
+// The newest run of this source into this schema that was not superseded.
+std::optional<RunRecord> find_run(Connection& connection, const std::string& source, const std::string& schema);
+std::vector<RunRecord> list_runs(Connection& connection);
+
+std::string insert_run(Connection& connection, const RunRecord& run, const MigrationPlan& plan,
+                       const std::vector<bool>& created, const std::string& version);
+void set_run_state(Connection& connection, const std::string& run_id, RunState state, const std::string& root);
+
+std::vector<TableRecord> list_tables(Connection& connection, const std::string& run_id);
+std::vector<WorkRecord> list_work(Connection& connection, const std::string& run_id);
+std::vector<StepRecord> list_steps(Connection& connection, const std::string& run_id);
+
+// A run's id as a field of a binary COPY tuple.
+void append_run_id(Buffer& buffer, std::string_view run_id);
+
+// Hands over the reject records of a run, JSON objects, in order of table, range and row.
+void read_failures(Connection& connection, const std::string& run_id,
+                   const std::function<void(std::string_view)>& each);
+
+// Rejected rows that have table, column, types and reason in common.
+struct FailureGroup {
+  std::string table;
+  std::string column;
+  std::string declared_type;
+  std::string target_type;
+  std::string storage_class;
+  std::string reason;
+  std::uint64_t rows = 0;
+};
+std::vector<FailureGroup> group_failures(Connection& connection, const std::string& run_id);
+
+}  // namespace sluice

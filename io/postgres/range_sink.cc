@@ -1,0 +1,197 @@
+#include "io/postgres/range_sink.h"
+
+#include <cassert>
+#include <chrono>
+#include <utility>
+
+#include "engine/model/quote.h"
+#include "io/postgres/copy_stream.h"
+#include "io/postgres/ledger.h"
+#include "io/postgres/reject_record.h"
+#include "io/wire/row_encoder.h"
+#include "verify/leaves.h"
+
+namespace sluice {
+namespace {
+
+// synchronous_commit may be off: data and ledger share the write-ahead log, so a crash of the server
+// loses a suffix of both, and the run ends with a synchronous commit that covers everything before.
+constexpr const char* kSettings =
+    "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; "
+    "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL synchronous_commit = off";
+
+std::string copy_statement(const TablePlan& plan) {
+  std::string columns;
+  for (const ColumnPlan& column : plan.columns) {
+    if (!columns.empty()) columns += ", ";
+    columns += quote_identifier(column.target);
+  }
+  return "COPY " + quote_qualified(plan.schema, plan.target) + " (" + columns + ") FROM STDIN (FORMAT binary)";
+}
+
+std::string hex_literal(std::string_view bytes) {
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string literal = "\\x";
+  literal.reserve(2 + bytes.size() * 2);
+  for (const char c : bytes) {
+    literal += kDigits[static_cast<unsigned char>(c) >> 4];
+    literal += kDigits[static_cast<unsigned char>(c) & 0xf];
+  }
+  return literal;
+}
+
+class PostgresWriter final : public RangeWriter {
+ public:
+  PostgresWriter(Connection& connection, std::unique_ptr<Transaction> transaction, const std::string& run_id,
+                 const RangeTask& task, const RangeSinkOptions& options, Buffer& buffer)
+      : connection_(connection),
+        run_id_(run_id),
+        plan_(*task.plan),
+        options_(options),
+        transaction_(std::move(transaction)),
+        encoder_(plan_),
+        digester_(plan_),
+        buffer_(buffer) {
+    buffer_.clear();
+    seal_.table = plan_.id;
+    seal_.number = task.number;
+    copy_.emplace(connection_, copy_statement(plan_));
+  }
+
+  void write(Row row) override {
+    ++seal_.rows_read;
+    const std::size_t start = buffer_.size();
+    if (!encoder_.encode(row, buffer_)) [[unlikely]] {
+      reject(row);
+      return;
+    }
+    digester_.add(buffer_.span().subspan(start));
+    ++seal_.rows_loaded;
+    if (buffer_.size() >= options_.send_bytes) send();
+  }
+
+  [[nodiscard]] std::uint64_t bytes() const override { return seal_.bytes; }
+
+  RangeSeal seal() override {
+    finish_copy();
+    store_rejects();
+    seal_.digest = digester_.finish();
+    assert(seal_.digest.total.rows == seal_.rows_loaded);
+    assert(seal_.rows_read == seal_.rows_loaded + seal_.rows_rejected);
+    seal_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
+    // AND NOT done, because without it a second session that waited for our lock would count twice.
+    const Result updated = connection_.execute(
+        "UPDATE sluice.work SET done = true, rows_read = $4, rows_loaded = $5, rows_rejected = $6, bytes = $7, "
+        "seconds = $8, digest = $9, leaves = $10, xid = pg_current_xact_id()::xid::text::bigint, "
+        "done_at = clock_timestamp() WHERE run_id = $1 AND table_no = $2 AND range_no = $3 AND NOT done",
+        {run_id_, std::to_string(static_cast<std::uint32_t>(seal_.table)),
+         std::to_string(static_cast<std::uint32_t>(seal_.number)), std::to_string(seal_.rows_read),
+         std::to_string(seal_.rows_loaded), std::to_string(seal_.rows_rejected), std::to_string(seal_.bytes),
+         std::to_string(seal_.seconds), to_hex(seal_.digest.total.sum),
+         hex_literal(pack_leaves(seal_.digest.leaves))});
+    if (updated.affected() != 1) {
+      throw Error(Fault::internal, "a range was finished that this session had not claimed");
+    }
+    transaction_->commit();
+    return std::move(seal_);
+  }
+
+ private:
+  void send() {
+    copy_->write(buffer_.span());
+    seal_.bytes += buffer_.size();
+    buffer_.clear();
+  }
+
+  void finish_copy() {
+    send();
+    const std::uint64_t counted = copy_->finish();
+    copy_.reset();
+    const std::uint64_t sent = seal_.rows_loaded - rows_in_finished_copies_;
+    if (counted != sent) {
+      throw Error(Fault::internal, "the server took " + std::to_string(counted) + " rows of " +
+                                       std::to_string(sent) + " sent");
+    }
+    rows_in_finished_copies_ = seal_.rows_loaded;
+  }
+
+  void reject(Row row) {
+    append_failure(reject_record(plan_, row, encoder_.reject()));
+    ++seal_.rows_rejected;
+    if (rejects_.size() >= options_.reject_bytes_max) {
+      finish_copy();
+      store_rejects();
+      copy_.emplace(connection_, copy_statement(plan_));
+    }
+  }
+
+  void append_failure(const std::string& record) {
+    rejects_.put_int16(5);
+    append_run_id(rejects_, run_id_);
+    rejects_.put_int32(4);
+    rejects_.put_int32(static_cast<std::int32_t>(seal_.table));
+    rejects_.put_int32(4);
+    rejects_.put_int32(static_cast<std::int32_t>(seal_.number));
+    rejects_.put_int32(8);
+    rejects_.put_int64(static_cast<std::int64_t>(seal_.rows_read));
+    rejects_.put_int32(static_cast<std::int32_t>(record.size()));
+    rejects_.append(record);
+  }
+
+  void store_rejects() {
+    if (rejects_.empty()) return;
+    CopyStream copy(connection_,
+                    "COPY sluice.failure (run_id, table_no, range_no, row_no, record) FROM STDIN (FORMAT binary)");
+    copy.write(rejects_.span());
+    static_cast<void>(copy.finish());
+    rejects_.clear();
+  }
+
+  Connection& connection_;
+  const std::string& run_id_;
+  const TablePlan& plan_;
+  const RangeSinkOptions& options_;
+  // Destroyed after the COPY, which must end before the ROLLBACK can be sent.
+  std::unique_ptr<Transaction> transaction_;
+  std::optional<CopyStream> copy_;
+  RowEncoder encoder_;
+  RangeDigester digester_;
+  Buffer& buffer_;
+  Buffer rejects_;
+  RangeSeal seal_;
+  std::uint64_t rows_in_finished_copies_ = 0;
+  std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+};
+
+class PostgresSink final : public Sink {
+ public:
+  PostgresSink(Connection& connection, std::string run_id, RangeSinkOptions options)
+      : connection_(connection), run_id_(std::move(run_id)), options_(options), buffer_(options.send_bytes * 2) {}
+
+  std::unique_ptr<RangeWriter> begin(const RangeTask& task, Claim claim) override {
+    auto transaction = std::make_unique<Transaction>(connection_, kSettings);
+    const Result claimed = connection_.execute(
+        std::string("SELECT 1 FROM sluice.work WHERE run_id = $1 AND table_no = $2 AND range_no = $3 AND NOT done "
+                    "FOR UPDATE") +
+            (claim == Claim::skip_locked ? " SKIP LOCKED" : ""),
+        {run_id_, std::to_string(static_cast<std::uint32_t>(task.plan->id)),
+         std::to_string(static_cast<std::uint32_t>(task.number))});
+    if (claimed.rows() == 0) return nullptr;
+    return std::make_unique<PostgresWriter>(connection_, std::move(transaction), run_id_, task, options_, buffer_);
+  }
+
+ private:
+  Connection& connection_;
+  const std::string run_id_;
+  const RangeSinkOptions options_;
+  // Shared by the lane's ranges, one after the other, so that only the first one grows it.
+  Buffer buffer_;
+};
+
+}  // namespace
+
+std::unique_ptr<Sink> make_range_sink(Connection& connection, std::string run_id, RangeSinkOptions options) {
+  return std::make_unique<PostgresSink>(connection, std::move(run_id), options);
+}
+
+}  // namespace sluice

@@ -1,0 +1,327 @@
+#include "io/postgres/target.h"
+
+#include <algorithm>
+
+#include "engine/model/quote.h"
+#include "io/postgres/copy_stream.h"
+
+namespace sluice {
+namespace {
+
+constexpr int kServerVersionMin = 150000;
+
+// A lock for the short steps that must not run twice at the same time: installing the ledger, beginning a
+// run. Held by the transaction, so a pooler cannot strand it.
+constexpr const char* kExclusive = "SELECT pg_advisory_xact_lock(hashtext('sluice'))";
+
+std::string name_of_table(const TablePlan& plan) { return quote_qualified(plan.schema, plan.target); }
+
+std::string table_list(const MigrationPlan& plan, const std::vector<bool>& included) {
+  std::string list;
+  for (std::size_t i = 0; i < plan.tables.size(); ++i) {
+    if (!included[i]) continue;
+    if (!list.empty()) list += ", ";
+    list += name_of_table(plan.tables[i]);
+  }
+  return list;
+}
+
+void create_schema(Connection& connection, const std::string& schema) {
+  if (connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = $1", {schema}).rows() > 0) return;
+  try {
+    connection.execute("CREATE SCHEMA " + quote_identifier(schema));
+  } catch (const Error& error) {
+    if (error.sqlstate() != "42501") throw;
+    throw Error(Fault::target_refused,
+                "no privilege to create schema " + quote_identifier(schema) + ": " + error.what(),
+                "run as the owner: GRANT CREATE ON DATABASE " + quote_identifier(connection.database()) + " TO " +
+                    quote_identifier(connection.user()))
+        .set_sqlstate(error.sqlstate());
+  }
+}
+
+// Relations with the names of the plan's tables, as far as they exist.
+std::vector<bool> existing_tables(Connection& connection, const MigrationPlan& plan) {
+  const Result result = connection.execute(
+      "SELECT c.relname, c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+      "WHERE n.nspname = $1",
+      {plan.schema});
+  std::map<std::string, std::string> kinds;
+  for (std::size_t row = 0; row < result.rows(); ++row) kinds[result.text(row, 0)] = result.text(row, 1);
+  std::vector<bool> existing(plan.tables.size());
+  for (std::size_t i = 0; i < plan.tables.size(); ++i) {
+    const auto found = kinds.find(plan.tables[i].target);
+    existing[i] = found != kinds.end();
+    if (existing[i] && found->second != "r" && found->second != "p") {
+      throw Error(Fault::target_refused, name_of_table(plan.tables[i]) + " exists and is not a table",
+                  "remove it, or load into another schema with --schema");
+    }
+  }
+  return existing;
+}
+
+void refuse_rows(Connection& connection, const MigrationPlan& plan, const std::vector<bool>& existing) {
+  std::string full;
+  for (std::size_t i = 0; i < plan.tables.size(); ++i) {
+    if (!existing[i]) continue;
+    const std::string name = name_of_table(plan.tables[i]);
+    if (!connection.execute("SELECT EXISTS (SELECT 1 FROM " + name + ")").boolean(0, 0)) continue;
+    if (!full.empty()) full += ", ";
+    full += name;
+  }
+  if (full.empty()) return;
+  throw Error(Fault::target_refused, "target tables already hold rows: " + full,
+              "empty them, choose --table-handling truncate or drop, or load into another schema with --schema");
+}
+
+// A table that is kept must take the rows as planned: binary COPY needs the exact types.
+void check_columns(Connection& connection, const TablePlan& plan) {
+  const Result result = connection.execute(
+      "SELECT a.attname, a.atttypid FROM pg_attribute a WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 "
+      "AND NOT a.attisdropped",
+      {name_of_table(plan)});
+  std::map<std::string, std::int64_t> types;
+  for (std::size_t row = 0; row < result.rows(); ++row) types[result.text(row, 0)] = result.integer(row, 1);
+  for (const ColumnPlan& column : plan.columns) {
+    const auto found = types.find(column.target);
+    const std::string where = name_of_table(plan) + ", column " + quote_identifier(column.target);
+    if (found == types.end()) {
+      throw Error(Fault::target_refused, "the existing table lacks a column: " + where,
+                  "add it, or let sluice create the table with --table-handling drop");
+    }
+    if (found->second != name_of(column.type).oid) {
+      throw Error(Fault::target_refused,
+                  "the existing column has another type than " + std::string(name_of(column.type).sql) + ": " + where,
+                  "change it, or let sluice create the table with --table-handling drop");
+    }
+  }
+}
+
+void drop_tables(Connection& connection, const std::string& list) {
+  if (list.empty()) return;
+  try {
+    // One statement, because the tables' foreign keys refer to each other.
+    connection.execute("DROP TABLE IF EXISTS " + list);
+  } catch (Error& error) {
+    if (error.sqlstate() != "2BP01") throw;
+    throw Error(Fault::target_refused, std::string("other objects depend on the tables to drop: ") + error.what(),
+                "drop those first; sluice never uses CASCADE")
+        .set_sqlstate(error.sqlstate());
+  }
+}
+
+// Makes room as asked and returns which tables are left in place.
+std::vector<bool> clear_way(Connection& connection, const MigrationPlan& plan, TableHandling handling) {
+  std::vector<bool> existing = existing_tables(connection, plan);
+  const std::string list = table_list(plan, existing);
+  if (handling == TableHandling::drop) {
+    drop_tables(connection, list);
+    return std::vector<bool>(plan.tables.size(), false);
+  }
+  if (handling == TableHandling::truncate && !list.empty()) {
+    connection.execute("TRUNCATE TABLE " + list);
+  } else {
+    refuse_rows(connection, plan, existing);
+  }
+  for (std::size_t i = 0; i < plan.tables.size(); ++i) {
+    if (existing[i]) check_columns(connection, plan.tables[i]);
+  }
+  return existing;
+}
+
+// What an abandoned run created goes with it; what it found stays and is handled as asked.
+void give_up_run(Connection& connection, const MigrationPlan& plan, const RunRecord& run) {
+  std::string created;
+  for (const TableRecord& table : list_tables(connection, run.run_id)) {
+    if (!table.created) continue;
+    if (!created.empty()) created += ", ";
+    created += quote_qualified(plan.schema, table.target);
+  }
+  drop_tables(connection, created);
+  set_run_state(connection, run.run_id, RunState::superseded, "");
+}
+
+std::string begin_run(Connection& connection, const RunRequest& request) {
+  const MigrationPlan& plan = *request.plan;
+  create_schema(connection, plan.schema);
+  const std::vector<bool> existing = clear_way(connection, plan, request.handling);
+  std::vector<bool> created(plan.tables.size());
+  for (std::size_t i = 0; i < plan.tables.size(); ++i) {
+    created[i] = !existing[i];
+    if (existing[i]) continue;
+    try {
+      connection.execute(request.create_table_sql[i]);
+    } catch (Error& error) {
+      if (error.sqlstate() == "42501") {
+        throw Error(Fault::target_refused,
+                    "no privilege to create tables in schema " + quote_identifier(plan.schema) + ": " + error.what(),
+                    "run as the owner: GRANT CREATE ON SCHEMA " + quote_identifier(plan.schema) + " TO " +
+                        quote_identifier(connection.user()))
+            .set_sqlstate(error.sqlstate());
+      }
+      error.where().table = name_of_table(plan.tables[i]);
+      throw;
+    }
+  }
+  RunRecord record;
+  record.source = request.source;
+  record.fingerprint = request.fingerprint;
+  record.plan_hash = request.plan_hash;
+  record.schema = plan.schema;
+  return insert_run(connection, record, plan, created, request.version);
+}
+
+bool finished(RunState state) { return state != RunState::loading; }
+
+}  // namespace
+
+void check_server(Connection& connection) {
+  if (connection.server_version() < kServerVersionMin) {
+    throw Error(Fault::target_refused,
+                "the server is PostgreSQL " + std::to_string(connection.server_version() / 10000) +
+                    ", and sluice needs 15 or later",
+                "upgrade the server");
+  }
+  const Result result = connection.execute(
+      "SELECT current_setting('server_encoding'), pg_is_in_recovery(), current_setting('default_transaction_read_only')");
+  if (result.text(0, 0) != "UTF8") {
+    throw Error(Fault::target_refused, "the database's encoding is " + result.text(0, 0) + ", not UTF8",
+                "create one with: CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0");
+  }
+  if (result.boolean(0, 1)) {
+    throw Error(Fault::target_refused, "the server is a standby and takes no writes", "connect to the primary");
+  }
+  if (result.text(0, 2) == "on") {
+    throw Error(Fault::target_refused, "transactions are read-only by default on this connection",
+                "unset default_transaction_read_only for this role or database");
+  }
+}
+
+OpenRun open_run(Connection& connection, const RunRequest& request) {
+  Transaction transaction(connection, "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0");
+  connection.execute(kExclusive);
+  install_ledger(connection);
+  std::optional<RunRecord> earlier = find_run(connection, request.source, request.plan->schema);
+  if (earlier && request.restart) {
+    give_up_run(connection, *request.plan, *earlier);
+    earlier.reset();
+  }
+  if (earlier) {
+    const bool same_source = earlier->fingerprint == request.fingerprint;
+    const bool same_plan = earlier->plan_hash == request.plan_hash;
+    if (!finished(earlier->state)) {
+      if (!same_source) {
+        throw Error(Fault::source_changed,
+                    "the source was written to since the run began on " + earlier->started_at + " UTC",
+                    "stop the writer and load again from the beginning with --restart");
+      }
+      if (!same_plan) {
+        throw Error(Fault::usage,
+                    "an unfinished run of " + earlier->started_at + " UTC has another plan (other flags or version)",
+                    "repeat its flags to go on, or load again from the beginning with --restart");
+      }
+    }
+    const bool again = finished(earlier->state) && request.handling != TableHandling::fail;
+    if (same_source && same_plan && !again) {
+      transaction.commit();
+      return {earlier->run_id, true, earlier->state};
+    }
+  }
+  OpenRun run;
+  run.run_id = begin_run(connection, request);
+  if (earlier) set_run_state(connection, earlier->run_id, RunState::superseded, "");
+  transaction.commit();
+  return run;
+}
+
+namespace {
+
+constexpr const char* kStepSettings =
+    "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; "
+    "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL maintenance_work_mem = '256MB'";
+
+void record_step(Connection& connection, const std::string& run_id, std::size_t number, const ObjectOutcome& object) {
+  connection.execute(
+      "UPDATE sluice.step SET done = true, created = $3, sql = $4, reason = nullif($5, ''), "
+      "done_at = clock_timestamp() WHERE run_id = $1 AND step_no = $2 AND NOT done",
+      {run_id, std::to_string(number), object.created ? "t" : "f", object.sql, object.reason});
+}
+
+bool claim_step(Connection& connection, const std::string& run_id, std::size_t number, Claim claim) {
+  return connection
+             .execute(std::string("SELECT 1 FROM sluice.step WHERE run_id = $1 AND step_no = $2 AND NOT done "
+                                  "FOR UPDATE") +
+                          (claim == Claim::skip_locked ? " SKIP LOCKED" : ""),
+                      {run_id, std::to_string(number)})
+             .rows() > 0;
+}
+
+// A refusal that says something about the object; anything else (a lost connection, a full disk) stops.
+bool is_refusal(const Error& error) { return error.fault() == Fault::target_refused; }
+
+}  // namespace
+
+std::optional<ObjectOutcome> run_step(Connection& connection, const std::string& run_id, std::size_t number,
+                                      const Step& step, Claim claim) {
+  ObjectOutcome outcome = step.object;
+  outcome.sql = step.sql;
+  Transaction transaction(connection, kStepSettings);
+  if (!claim_step(connection, run_id, number, claim)) return std::nullopt;
+  // The savepoint lets a refusal leave the claim in place.
+  connection.execute("SAVEPOINT step");
+  try {
+    connection.execute(step.sql);
+    outcome.created = true;
+  } catch (const Error& error) {
+    if (!is_refusal(error)) throw;
+    connection.execute("ROLLBACK TO SAVEPOINT step");
+    outcome.reason = std::string(error.what()) + " [" + error.sqlstate() + "]";
+  }
+  record_step(connection, run_id, number, outcome);
+  transaction.commit();
+  return outcome;
+}
+
+std::uint64_t count_blocks(Connection& connection, const TablePlan& plan) {
+  const Result result = connection.execute(
+      "SELECT coalesce(pg_relation_size(to_regclass($1)) / current_setting('block_size')::bigint, -1)",
+      {name_of_table(plan)});
+  if (result.integer(0, 0) < 0) {
+    throw Error(Fault::target_refused, "table " + name_of_table(plan) + " is gone from the target",
+                "load again from the beginning with --restart");
+  }
+  return static_cast<std::uint64_t>(result.integer(0, 0));
+}
+
+void read_blocks(Connection& connection, const TablePlan& plan, std::uint64_t first, std::uint64_t last,
+                 const std::function<void(std::span<const std::byte>)>& each) {
+  std::string columns;
+  for (const ColumnPlan& column : plan.columns) {
+    if (!columns.empty()) columns += ", ";
+    columns += quote_identifier(column.target);
+  }
+  std::string query = "SELECT " + columns + " FROM " + name_of_table(plan);
+  const char* separator = " WHERE ";
+  if (first > 0) {
+    query += separator + ("ctid >= '(" + std::to_string(first) + ",0)'");
+    separator = " AND ";
+  }
+  if (last != UINT64_MAX) query += separator + ("ctid < '(" + std::to_string(last) + ",0)'");
+  copy_out(connection, query, each);
+}
+
+std::uint64_t count_rows(Connection& connection, const TablePlan& plan) {
+  return static_cast<std::uint64_t>(
+      connection.execute("SELECT count(*) FROM " + name_of_table(plan)).integer(0, 0));
+}
+
+std::map<std::uint32_t, std::uint64_t> rows_by_transaction(Connection& connection, const TablePlan& plan) {
+  const Result result = connection.execute("SELECT xmin::text, count(*) FROM " + name_of_table(plan) + " GROUP BY 1");
+  std::map<std::uint32_t, std::uint64_t> rows;
+  for (std::size_t row = 0; row < result.rows(); ++row) {
+    rows[static_cast<std::uint32_t>(result.integer(row, 0))] = static_cast<std::uint64_t>(result.integer(row, 1));
+  }
+  return rows;
+}
+
+}  // namespace sluice

@@ -1,0 +1,379 @@
+#include "io/sqlite/handle.h"
+
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <cerrno>
+#include <climits>
+#include <cstring>
+#include <mutex>
+#include <system_error>
+
+namespace sluice {
+namespace {
+
+// Two megabytes each, as SQLite has it by default, but not left to how the library was built: lanes times
+// this is a good part of our memory. A scan touches each leaf once, so a larger cache holds nothing useful.
+constexpr const char* kCacheSize = "PRAGMA cache_size=-2000";
+
+// Pages are read with pread, not mapped. Measured with a warm cache on two cores, CPU time a row, one and
+// two threads, mapped against read: 3.0 M rows of 8 columns in 307 MB, 204 and 225 ns against 205 and 209;
+// 120 k rows of 3.9 kB in 477 MB, 1.00 and 1.00 us against 1.03 and 1.05. A few per cent on wide rows is
+// not worth what mapping costs: the file counts as our memory (271 MB resident instead of 9), an I/O error
+// or someone truncating the file becomes SIGBUS, and beyond 2 GiB SQLite goes back to reading anyway.
+constexpr const char* kMapNothing = "PRAGMA mmap_size=0";
+
+// Someone else's commit holds the file for milliseconds, or for as long as its disk takes to sync.
+constexpr int kBusyMilliseconds = 5000;
+
+constexpr std::string_view kMagic{"SQLite format 3\0", 16};
+
+int compare_bytes(void*, int left_bytes, const void* left, int right_bytes, const void* right) {
+  const int common = std::min(left_bytes, right_bytes);
+  const int order = common == 0 ? 0 : std::memcmp(left, right, static_cast<std::size_t>(common));
+  return order != 0 ? order : left_bytes - right_bytes;
+}
+
+void register_stand_in(void* unknown_collations, sqlite3* database, int encoding, const char* name) {
+  sqlite3_create_collation_v2(database, name, encoding, nullptr, compare_bytes, nullptr);
+  try {
+    static_cast<std::set<std::string>*>(unknown_collations)->insert(name);
+  } catch (...) {  // out of memory: the name is missing from the list, and C must not see an exception
+  }
+}
+
+std::string one_line(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
+  return text;
+}
+
+Error unreadable(const std::filesystem::path& path, const std::string& why, std::string advice = {}) {
+  return Error(Fault::source_unreadable, one_line(path.string()) + ": " + why, std::move(advice));
+}
+
+Error not_permitted(const std::filesystem::path& path) {
+  return unreadable(path, "no permission to read it", "run as a user who may read the file, or copy it");
+}
+
+// Percent-encodes everything that could mean something in a URI.
+std::string uri_of(const std::filesystem::path& path, std::string_view query) {
+  constexpr std::string_view kHex = "0123456789ABCDEF";
+  std::string uri = "file://";
+  for (const char character : path.string()) {
+    const auto byte = static_cast<unsigned char>(character);
+    if ((byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') ||
+        byte == '/' || byte == '.' || byte == '_' || byte == '-') {
+      uri += character;
+    } else {
+      uri += '%';
+      uri += kHex[byte >> 4];
+      uri += kHex[byte & 15];
+    }
+  }
+  uri += '?';
+  uri += query;
+  return uri;
+}
+
+// Everything that can be said without reading the file. Returns the path as SQLite will know it.
+std::filesystem::path checked_path(const std::filesystem::path& path) {
+  struct stat status {};
+  if (stat(path.c_str(), &status) != 0) {
+    const int error = errno;
+    if (error == ENOENT || error == ENOTDIR) throw unreadable(path, "no such file");
+    if (error == EACCES) throw not_permitted(path);
+    throw unreadable(path, std::generic_category().message(error));
+  }
+  if (S_ISDIR(status.st_mode)) throw unreadable(path, "is a directory", "name the database file in it");
+  if (!S_ISREG(status.st_mode)) throw unreadable(path, "is not a regular file");
+  std::error_code error;
+  std::filesystem::path canonical = std::filesystem::canonical(path, error);
+  if (error) throw unreadable(path, error.message());
+  // effective user, as open() will see it
+  if (eaccess(canonical.c_str(), R_OK) != 0) throw not_permitted(path);
+  return canonical;
+}
+
+std::uint32_t big_endian_32(const std::byte* bytes) {
+  return std::to_integer<std::uint32_t>(bytes[0]) << 24 | std::to_integer<std::uint32_t>(bytes[1]) << 16 |
+         std::to_integer<std::uint32_t>(bytes[2]) << 8 | std::to_integer<std::uint32_t>(bytes[3]);
+}
+
+// Built-in collations and functions are there; an attacker's schema gets nothing beyond them.
+void make_defensive(sqlite3* database) {
+  const auto set = [database](int option, int value) { sqlite3_db_config(database, option, value, nullptr); };
+  set(SQLITE_DBCONFIG_DEFENSIVE, 1);
+  set(SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0);
+  set(SQLITE_DBCONFIG_ENABLE_TRIGGER, 0);
+  set(SQLITE_DBCONFIG_ENABLE_VIEW, 0);
+  set(SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0);
+  // "nothing" must be an unknown column, not the text 'nothing' in every row.
+  set(SQLITE_DBCONFIG_DQS_DML, 0);
+  // We never checkpoint: it is a write to the source, and in SQLite 3.7.0 to 3.51.2 a checkpoint racing
+  // with a writer can, very rarely, corrupt the file.
+  set(SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1);
+}
+
+}  // namespace
+
+void CloseDatabase::operator()(sqlite3* database) const noexcept {
+  // v2: a statement that outlives its connection by mistake keeps it alive instead of dangling.
+  sqlite3_close_v2(database);
+}
+
+void FinalizeStatement::operator()(sqlite3_stmt* statement) const noexcept { sqlite3_finalize(statement); }
+
+void initialize_sqlite() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    // These fail with SQLITE_MISUSE when something initialised SQLite before us. Then it is slower, and
+    // still right: NOMUTEX is asked for at every open, and every path is absolute.
+    sqlite3_config(SQLITE_CONFIG_MULTITHREAD);  // no mutex per connection; each has one thread at a time
+    // Statistics take one mutex of the whole process at every allocation: Bedrock measured 3.5 times the
+    // throughput on two threads without them, and Debian builds SQLite without lookaside, which makes
+    // allocations frequent.
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    sqlite3_config(SQLITE_CONFIG_URI, 0);  // Debian switches it on for every path
+    sqlite3_initialize();
+  });
+}
+
+DatabaseFile::DatabaseFile(sqlite3* database) : file_(nullptr) {
+  sqlite3_file_control(database, "main", SQLITE_FCNTL_FILE_POINTER, static_cast<void*>(&file_));
+  if (file_ != nullptr && file_->pMethods == nullptr) file_ = nullptr;
+}
+
+std::uint64_t DatabaseFile::bytes() const {
+  sqlite3_int64 bytes = 0;
+  if (file_ == nullptr || file_->pMethods->xFileSize(file_, &bytes) != SQLITE_OK || bytes < 0) return 0;
+  return static_cast<std::uint64_t>(bytes);
+}
+
+bool DatabaseFile::read(std::uint64_t offset, std::span<std::byte> buffer) const {
+  if (file_ == nullptr || offset > static_cast<std::uint64_t>(INT64_MAX) - buffer.size()) return false;
+  return file_->pMethods->xRead(file_, buffer.data(), static_cast<int>(buffer.size()),
+                                static_cast<sqlite3_int64>(offset)) == SQLITE_OK;
+}
+
+DatabaseHeader DatabaseFile::header(const std::string& name) const {
+  if (bytes() == 0) return {};
+  std::array<std::byte, 100> raw{};
+  const bool whole = read(0, raw);
+  if (!whole || std::memcmp(raw.data(), kMagic.data(), kMagic.size()) != 0) {
+    throw Error(Fault::source_unreadable, one_line(name) + ": is not a SQLite database",
+                "it may be encrypted; then decrypt it with the program that wrote it first");
+  }
+  DatabaseHeader header;
+  header.page_bytes = std::to_integer<std::uint32_t>(raw[16]) << 8 | std::to_integer<std::uint32_t>(raw[17]);
+  if (header.page_bytes == 1) header.page_bytes = 65536;
+  if (header.page_bytes < 512 || (header.page_bytes & (header.page_bytes - 1)) != 0) {
+    throw Error(Fault::source_unreadable, one_line(name) + ": the header of the database is damaged",
+                "sqlite3 FILE .recover can save what is left");
+  }
+  header.reserved_bytes = std::to_integer<std::uint32_t>(raw[20]);
+  header.change_counter = big_endian_32(raw.data() + 24);
+  // The count is only valid when the SQLite that wrote it last also knew about it.
+  if (big_endian_32(raw.data() + 92) == header.change_counter)
+    header.page_count = big_endian_32(raw.data() + 28);
+  // Version 2 for reading or writing means WAL.
+  header.journal_mode =
+      raw[18] == std::byte{2} || raw[19] == std::byte{2} ? JournalMode::wal : JournalMode::rollback;
+  return header;
+}
+
+Connection::Connection(const std::filesystem::path& path, Access access) : path_(checked_path(path)) {
+  initialize_sqlite();
+  const int common = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
+  sqlite3* raw = nullptr;
+  int code = SQLITE_OK;
+  switch (access) {
+    case Access::read:
+      code = sqlite3_open_v2(path_.c_str(), &raw, common | SQLITE_OPEN_READONLY, nullptr);
+      break;
+    case Access::fence:
+      code = sqlite3_open_v2(path_.c_str(), &raw, common | SQLITE_OPEN_READWRITE, nullptr);
+      break;
+    case Access::immutable:
+      code = sqlite3_open_v2(uri_of(path_, "immutable=1").c_str(), &raw,
+                             common | SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, nullptr);
+      break;
+  }
+  database_.reset(raw);  // even a failed open hands out a handle
+  if (code != SQLITE_OK) throw error(code);
+
+  sqlite3_extended_result_codes(get(), 1);
+  sqlite3_busy_timeout(get(), kBusyMilliseconds);
+  make_defensive(get());
+  sqlite3_collation_needed(get(), &unknown_collations_, register_stand_in);
+  for (const char* pragma : {"PRAGMA trusted_schema=OFF", "PRAGMA cell_size_check=ON", "PRAGMA query_only=ON",
+                             "PRAGMA temp_store=MEMORY", kMapNothing}) {
+    execute(pragma);
+  }
+  if (access == Access::fence) execute("PRAGMA wal_autocheckpoint=0");
+}
+
+StatementHandle Connection::prepare(std::string_view sql) const {
+  assert(sql.size() <= INT_MAX);
+  sqlite3_stmt* raw = nullptr;
+  const int code = sqlite3_prepare_v2(get(), sql.data(), static_cast<int>(sql.size()), &raw, nullptr);
+  StatementHandle statement(raw);
+  if (code != SQLITE_OK) throw error(code);
+  return statement;
+}
+
+bool Connection::step(const StatementHandle& statement) const {
+  const int code = sqlite3_step(statement.get());
+  if (code == SQLITE_ROW) return true;
+  if (code == SQLITE_DONE) return false;
+  throw error(code);
+}
+
+void Connection::execute(std::string_view sql) const {
+  const StatementHandle statement = prepare(sql);
+  while (step(statement)) {
+  }
+}
+
+std::int64_t Connection::integer(std::string_view sql) const {
+  const StatementHandle statement = prepare(sql);
+  return step(statement) ? sqlite3_column_int64(statement.get(), 0) : 0;
+}
+
+void Connection::pin() const {
+  execute("BEGIN");
+  try {
+    // BEGIN alone takes no lock and fixes no snapshot: the first read does.
+    execute("SELECT 1 FROM main.sqlite_schema LIMIT 1");
+    execute(kCacheSize);  // here and not at the opening, because it reads the schema
+  } catch (...) {
+    unpin();
+    throw;
+  }
+}
+
+void Connection::unpin() const {
+  // Not execute(): where SQLite has rolled back by itself there is nothing to end, and that is fine.
+  if (sqlite3_get_autocommit(get()) == 0) sqlite3_exec(get(), "ROLLBACK", nullptr, nullptr, nullptr);
+}
+
+bool Connection::writable() const { return sqlite3_db_readonly(get(), "main") == 0; }
+
+void Connection::checkpoint_on_close(bool on) const {
+  sqlite3_db_config(get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, on ? 0 : 1, nullptr);
+}
+
+Error Connection::error(int code) const {
+  switch (code) {  // what needs the whole code
+    case SQLITE_READONLY_ROLLBACK:
+      return unreadable(
+          path_, "a writer crashed in the middle of a transaction and left its rollback journal",
+          "open it once with sqlite3 so that it can recover, or copy the file together with its "
+          "-journal elsewhere and open the copy");
+    case SQLITE_READONLY_RECOVERY:
+    case SQLITE_READONLY_CANTINIT:
+    case SQLITE_READONLY_CANTLOCK:
+    case SQLITE_READONLY_DIRECTORY:
+      return unreadable(
+          path_, "its -wal and -shm cannot be used from here",
+          "-shm and -wal must exist and be readable, or their directory be writable; or copy the "
+          "file together with its -wal elsewhere");
+    default:
+      break;
+  }
+  const std::string said = sqlite3_errmsg(get());
+  switch (code & 0xff) {
+    case SQLITE_NOTADB:
+      return unreadable(path_, "is not a SQLite database",
+                        "it may be encrypted; then decrypt it with the program that wrote it first");
+    case SQLITE_CORRUPT:
+      // SQLite calls a file corrupt that ends before its header says. That has its own usual reason.
+      try {
+        const DatabaseFile file(get());
+        const DatabaseHeader header = file.header(path_.string());
+        const std::uint64_t expected = std::uint64_t{header.page_count} * header.page_bytes;
+        if (header.journal_mode == JournalMode::rollback && file.bytes() < expected)
+          return truncated(expected);
+      } catch (const Error& damaged_header) {
+        return damaged_header;
+      }
+      return unreadable(path_, "is corrupt (" + one_line(said) + ")",
+                        "PRAGMA integrity_check tells more, and sqlite3 FILE .recover can save what is left");
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return unreadable(path_, "is busy: someone is writing to it", "try again when the writer is done");
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+      return not_permitted(path_);
+    case SQLITE_READONLY:
+      return unreadable(path_, "cannot be read without writing to it (" + one_line(said) + ")",
+                        "copy the file together with its -wal or -journal elsewhere and open the copy");
+    case SQLITE_CANTOPEN: {
+      const int system = sqlite3_system_errno(get());
+      const std::string why =
+          system == 0 ? std::string() : " (" + std::generic_category().message(system) + ")";
+      return unreadable(path_, "cannot be opened, or its -wal, -shm or -journal cannot" + why,
+                        "-shm and -wal must exist, or their directory be writable; or copy the file together "
+                        "with its -wal and -journal elsewhere");
+    }
+    case SQLITE_IOERR: {
+      const int system = sqlite3_system_errno(get());
+      const std::string why = system == 0 ? said : std::generic_category().message(system);
+      return unreadable(path_, "cannot be read (" + one_line(why) + ")",
+                        "check the disk and the file system");
+    }
+    case SQLITE_NOMEM:
+      return unreadable(path_, "out of memory while reading it", "use fewer jobs");
+    default:
+      return unreadable(path_, one_line(said) + " [SQLite " + std::to_string(code) + "]");
+  }
+}
+
+Error Connection::truncated(std::uint64_t bytes_expected) const {
+  return unreadable(path_,
+                    "is truncated: " + std::to_string(DatabaseFile(get()).bytes()) + " of " +
+                        std::to_string(bytes_expected) + " bytes are there",
+                    "copy it again, together with its -wal if there is one");
+}
+
+void bind(const Connection& connection, const StatementHandle& statement, int parameter, const Cell& value) {
+  int code = SQLITE_OK;
+  switch (value.storage()) {
+    case StorageClass::null:
+      code = sqlite3_bind_null(statement.get(), parameter);
+      break;
+    case StorageClass::integer:
+      code = sqlite3_bind_int64(statement.get(), parameter, value.integer());
+      break;
+    case StorageClass::real:
+      code = sqlite3_bind_double(statement.get(), parameter, value.real());
+      break;
+    case StorageClass::text: {
+      const std::string_view text = value.text();
+      // A null pointer would mean NULL.
+      code = sqlite3_bind_text64(statement.get(), parameter, text.empty() ? "" : text.data(), text.size(),
+                                 SQLITE_TRANSIENT, SQLITE_UTF8);
+      break;
+    }
+    case StorageClass::blob: {
+      const auto blob = value.bytes();
+      code = blob.empty() ? sqlite3_bind_zeroblob(statement.get(), parameter, 0)
+                          : sqlite3_bind_blob64(statement.get(), parameter, blob.data(), blob.size(),
+                                                SQLITE_TRANSIENT);
+      break;
+    }
+  }
+  if (code != SQLITE_OK) throw connection.error(code);
+}
+
+std::string text_of(const StatementHandle& statement, int index) {
+  const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement.get(), index));
+  if (text == nullptr) return {};
+  return {text, static_cast<std::size_t>(sqlite3_column_bytes(statement.get(), index))};
+}
+
+}  // namespace sluice

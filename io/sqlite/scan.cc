@@ -1,0 +1,180 @@
+#include "io/sqlite/scan.h"
+
+#include <sqlite3.h>
+
+#include <cassert>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "engine/model/quote.h"
+
+namespace sluice {
+namespace {
+
+// Qualified, so that a name can never be taken for something else.
+std::string column(std::string_view name) { return "t." + quote_identifier(name); }
+
+std::string rowid_column(const TablePlan& plan) {
+  if (!plan.rowid_name.empty()) return column(plan.rowid_name);
+  if (plan.row_key == RowKey::ordered_integer && plan.key_columns.size() == 1) {
+    return column(plan.columns[plan.key_columns[0]].source);
+  }
+  return {};
+}
+
+// The index that a WITHOUT ROWID table is. SQLite takes its name in INDEXED BY, and nothing weaker keeps
+// it from reading a covering secondary index instead: here NOT INDEXED does not (tried on 3.40).
+std::string primary_key_index(const Connection& connection, const std::string& table) {
+  const StatementHandle list = connection.prepare("PRAGMA main.index_list(" + quote_identifier(table) + ")");
+  while (connection.step(list)) {
+    if (text_of(list, 3) == "pk") return text_of(list, 1);
+  }
+  throw Error(Fault::internal, "a table without rowid has no primary key");
+}
+
+// (a, b) >= (?, ?)
+std::string comparison(const TablePlan& plan, std::size_t width, std::string_view relation) {
+  if (width > plan.key_columns.size()) {
+    throw Error(Fault::internal, "a key bound has more values than the key has columns");
+  }
+  std::string names;
+  std::string marks;
+  for (std::size_t i = 0; i < width; ++i) {
+    names += (i == 0 ? "" : ", ") + column(plan.columns[plan.key_columns[i]].source);
+    marks += i == 0 ? "?" : ", ?";
+  }
+  if (width == 1) return names + std::string(relation) + marks;
+  return "(" + names + ")" + std::string(relation) + "(" + marks + ")";
+}
+
+class StatementScan final : public Scan {
+ public:
+  StatementScan(const Connection& connection, const TablePlan& plan, const Extent& extent)
+      : connection_(&connection),
+        plan_(&plan),
+        statement_(connection.prepare(scan_query(connection, plan, extent))),
+        cells_(cells_per_row(plan)) {
+    int parameter = 0;
+    const auto bind_next = [&](const Cell& value) { bind(connection, statement_, ++parameter, value); };
+    if (const auto* range = std::get_if<RowidRange>(&extent)) {
+      bind_next(Cell::of_integer(range->first));
+      bind_next(Cell::of_integer(range->last));
+    } else if (const auto* keys = std::get_if<PrimaryKeyRange>(&extent)) {
+      for (const KeyValue& value : keys->from) bind_next(cell_of(value));
+      for (const KeyValue& value : keys->until) bind_next(cell_of(value));
+    }
+  }
+
+  // Every row of every table goes through here: no allocation, and each cell costs three calls into
+  // SQLite. sqlite3_value_* on one sqlite3_column_value is cheaper than three sqlite3_column_*, each of
+  // which looks the column up and checks for errors anew.
+  std::optional<Row> next() override {
+    if (done_) return std::nullopt;  // stepping on would start again from the first row
+    const int code = sqlite3_step(statement_.get());
+    if (code != SQLITE_ROW) {
+      done_ = true;
+      if (code != SQLITE_DONE) throw located(connection_->error(code));
+      return std::nullopt;
+    }
+    const int count = static_cast<int>(cells_.size());
+    for (int i = 0; i < count; ++i) {
+      sqlite3_value* const value = sqlite3_column_value(statement_.get(), i);
+      Cell& cell = cells_[static_cast<std::size_t>(i)];
+      // The class first: the accessors convert, and would answer 0 for a text.
+      switch (sqlite3_value_type(value)) {
+        case SQLITE_INTEGER:
+          cell = Cell::of_integer(sqlite3_value_int64(value));
+          break;
+        case SQLITE_FLOAT:
+          cell = Cell::of_real(sqlite3_value_double(value));
+          break;
+        case SQLITE_TEXT: {
+          // Text before bytes: in a UTF-16 file the first converts, the second then counts UTF-8.
+          const auto* text = reinterpret_cast<const char*>(sqlite3_value_text(value));
+          if (text == nullptr) out_of_memory();
+          cell = Cell::of_text({text, static_cast<std::size_t>(sqlite3_value_bytes(value))});
+          break;
+        }
+        case SQLITE_BLOB: {
+          const auto* blob = static_cast<const std::byte*>(sqlite3_value_blob(value));
+          const auto size = static_cast<std::size_t>(sqlite3_value_bytes(value));
+          if (blob == nullptr) {
+            if (size != 0) out_of_memory();
+            blob = &kNoBytes;  // an empty blob is not NULL, and a null pointer upsets memcpy
+          }
+          cell = Cell::of_blob({blob, size});
+          break;
+        }
+        default:
+          cell = Cell();
+          break;
+      }
+    }
+    return Row(cells_);
+  }
+
+ private:
+  static constexpr std::byte kNoBytes{};
+
+  [[nodiscard]] Error located(Error error) const {
+    error.where().table = plan_->source;
+    return error;
+  }
+  [[noreturn]] void out_of_memory() {
+    done_ = true;
+    throw located(connection_->error(SQLITE_NOMEM));
+  }
+
+  const Connection* connection_;
+  const TablePlan* plan_;
+  StatementHandle statement_;
+  std::vector<Cell> cells_;
+  bool done_ = false;
+};
+
+}  // namespace
+
+TableSource::TableSource(const Connection& connection) : connection_(&connection) {}
+
+std::unique_ptr<Scan> TableSource::scan(const TablePlan& plan, const Extent& extent) {
+  try {
+    return std::make_unique<StatementScan>(*connection_, plan, extent);
+  } catch (Error& error) {
+    error.where().table = plan.source;
+    throw;
+  }
+}
+
+std::string scan_query(const Connection& connection, const TablePlan& plan, const Extent& extent) {
+  const std::string rowid = rowid_column(plan);
+  std::string query = "SELECT ";
+  for (std::size_t i = 0; i < plan.columns.size(); ++i) {
+    query += (i == 0 ? "" : ", ") + column(plan.columns[i].source);
+  }
+  if (plan.row_key == RowKey::rowid) query += (plan.columns.empty() ? "" : ", ") + rowid;
+  if (cells_per_row(plan) == 0) query += "NULL";
+  query += " FROM main." + quote_identifier(plan.source) + " AS t ";
+  query += plan.without_rowid ? "INDEXED BY " + quote_identifier(primary_key_index(connection, plan.source))
+                              : "NOT INDEXED";
+
+  if (std::holds_alternative<RowidRange>(extent)) {
+    if (plan.without_rowid || rowid.empty()) {
+      throw Error(Fault::internal, "a range of rowids on a table whose rowid has no name");
+    }
+    query += " WHERE " + rowid + " BETWEEN ? AND ?";
+  } else if (const auto* keys = std::get_if<PrimaryKeyRange>(&extent)) {
+    if (!plan.without_rowid) throw Error(Fault::internal, "a range of keys on a table with rowid");
+    std::string relation = " WHERE ";
+    if (!keys->from.empty()) {
+      query += relation + comparison(plan, keys->from.size(), " >= ");
+      relation = " AND ";
+    }
+    if (!keys->until.empty()) query += relation + comparison(plan, keys->until.size(), " < ");
+  }
+  // No ORDER BY: the plan above reads the b-tree from left to right. Asking for the order again would
+  // make SQLite sort the whole table where a key's collation differs from its column's.
+  return query;
+}
+
+}  // namespace sluice

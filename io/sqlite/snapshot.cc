@@ -1,0 +1,168 @@
+#include "io/sqlite/snapshot.h"
+
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <optional>
+#include <thread>
+
+#include "io/sqlite/catalog.h"
+#include "io/sqlite/outline.h"
+#include "io/sqlite/wal.h"
+
+namespace sluice {
+namespace {
+
+// A writer that commits all the time makes a round of comparison fail with the probability that it commits
+// within the round, which takes some ten microseconds per reader. Ten seconds is thousands of rounds.
+constexpr std::chrono::seconds kAgreementMax{10};
+
+std::filesystem::path beside(const std::filesystem::path& path, const char* suffix) {
+  std::filesystem::path other = path;
+  other += suffix;
+  return other;
+}
+
+// Nothing for a missing file.
+std::optional<std::uint64_t> size_of(const std::filesystem::path& path) {
+  struct stat status {};
+  if (stat(path.c_str(), &status) != 0) return std::nullopt;
+  return static_cast<std::uint64_t>(status.st_size);
+}
+
+bool has_content(const std::filesystem::path& path) { return size_of(path).value_or(0) != 0; }
+
+WalTip tip_of(const Connection& connection) {
+  if (const auto tip = published_tip(connection.get())) return *tip;
+  // Without a shared wal-index every reader builds its own from the log, so the log is what counts.
+  return tip_in_log(beside(connection.path(), "-wal"));
+}
+
+// True when SQLite refused a WAL database only because it may not create -wal and -shm beside it, and
+// nothing is lost by reading the main file alone.
+bool can_be_immutable(const Connection& connection) {
+  const DatabaseFile file(connection.get());
+  return file.header(connection.path().string()).journal_mode == JournalMode::wal &&
+         eaccess(connection.path().parent_path().c_str(), W_OK) != 0 &&
+         !has_content(beside(connection.path(), "-wal")) &&
+         !has_content(beside(connection.path(), "-journal"));
+}
+
+}  // namespace
+
+Snapshot::Snapshot(const std::filesystem::path& file, std::size_t readers, Agreement agreement) {
+  spare_ = std::make_unique<Connection>(file, Access::read);
+  static_cast<void>(DatabaseFile(spare_->get()).header(file.string()));  // not SQLite at all: say so first
+  log_was_there_ = size_of(beside(spare_->path(), "-wal")).has_value();
+  Access access = Access::read;
+  try {
+    spare_->pin();
+  } catch (const Error&) {
+    if (!can_be_immutable(*spare_)) throw;
+    access = Access::immutable;
+    spare_ = std::make_unique<Connection>(file, access);
+    spare_->pin();
+    remark_ =
+        "read as an immutable file, because its directory is not writable; nobody may write to it meanwhile";
+  }
+  // The spare's SHARED lock keeps the journal mode as it is from here on.
+  const DatabaseHeader header = DatabaseFile(spare_->get()).header(file.string());
+  open(file, readers, access);
+  if (header.journal_mode == JournalMode::wal && access == Access::read) {
+    agree_in_wal_mode(agreement);
+  } else {
+    for (const auto& reader : readers_) reader->connection.pin();
+    take_fingerprint();
+  }
+  catalog_ = read_catalog(*spare_);
+}
+
+Snapshot::~Snapshot() {
+  readers_.clear();
+  spare_.reset();
+  // Where we made SQLite create an empty log, its own way of closing removes it: with the locks that make
+  // this safe, and without a checkpoint as there is nothing in it. Left lying about it could belong to
+  // another user than the application's, which then could not write to its own database.
+  if (control_ && !log_was_there_ && size_of(beside(control_->path(), "-wal")) == 0) {
+    control_->checkpoint_on_close(true);
+  }
+}
+
+TableOutline Snapshot::outline(const SourceTable& table) const { return outline_of(*spare_, table); }
+
+void Snapshot::open(const std::filesystem::path& file, std::size_t readers, Access access) {
+  readers_.reserve(readers);
+  for (std::size_t i = 0; i < readers; ++i) readers_.push_back(std::make_unique<Reader>(file, access));
+}
+
+void Snapshot::agree_in_wal_mode(Agreement agreement) {
+  // Once for practice: opens the log and reads the schema, so that the fence is held for less.
+  static_cast<void>(begin_everywhere());
+  bool fenced = false;
+  if (agreement == Agreement::fence) {
+    try {
+      control_ = std::make_unique<Connection>(path(), Access::fence);
+      // BEGIN IMMEDIATE takes a lock and writes nothing.
+      if (control_->writable()) {
+        control_->execute("BEGIN IMMEDIATE");
+        fenced = true;
+      }
+    } catch (const Error&) {
+      // Someone has been writing for longer than we wait, or -shm is not ours to write: compare, then.
+    }
+  }
+  const auto give_up = std::chrono::steady_clock::now() + kAgreementMax;
+  while (!begin_everywhere()) {
+    if (std::chrono::steady_clock::now() > give_up) throw spare_->error(SQLITE_BUSY);
+    std::this_thread::yield();
+  }
+  if (fenced) control_->unpin();
+}
+
+// All readers and the spare begin anew. True when no commit came between the first and the last.
+bool Snapshot::begin_everywhere() {
+  spare_->unpin();
+  for (const auto& reader : readers_) reader->connection.unpin();
+  const WalTip before = tip_of(*spare_);
+  spare_->pin();
+  for (const auto& reader : readers_) reader->connection.pin();
+  take_fingerprint();
+  return tip_of(*spare_) == before;
+}
+
+// REQUIRES: the spare is pinned. In WAL mode the log may move on meanwhile; the caller compares.
+void Snapshot::take_fingerprint() {
+  const DatabaseFile file(spare_->get());
+  const DatabaseHeader header = file.header(path().string());
+  const std::uint64_t file_bytes = file.bytes();
+  const auto pages = static_cast<std::uint64_t>(spare_->integer("PRAGMA page_count"));
+  const std::int64_t schema = spare_->integer("PRAGMA schema_version");
+  const bool wal = header.journal_mode == JournalMode::wal && remark_.empty();
+  const WalTip tip = wal ? tip_of(*spare_) : WalTip{};
+
+  // SQLite notices missing pages when it comes to them, and part of a page never.
+  const std::uint64_t expected = pages * header.page_bytes;
+  if (expected > file_bytes &&
+      (expected - file_bytes + header.page_bytes - 1) / header.page_bytes > tip.frames) {
+    throw spare_->truncated(expected);
+  }
+
+  struct stat status {};
+  int moved = 0;
+  sqlite3_file_control(spare_->get(), "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+  if (moved != 0 || stat(path().c_str(), &status) != 0) {
+    throw Error(Fault::source_unreadable, path().string() + ": was replaced while it was being opened",
+                "try again when whoever replaces it is done");
+  }
+  const auto number = [](auto value) { return std::to_string(value); };
+  fingerprint_ = "dev=" + number(status.st_dev) + " ino=" + number(status.st_ino) +
+                 " size=" + number(file_bytes) + " mtime=" + number(status.st_mtim.tv_sec) + "." +
+                 number(status.st_mtim.tv_nsec) + " page=" + number(header.page_bytes) +
+                 " pages=" + number(pages) + " change=" + number(header.change_counter) +
+                 " schema=" + number(schema) + " wal=" + tip.text();
+  file_bytes_ = file_bytes + (wal ? size_of(beside(path(), "-wal")).value_or(0) : 0);
+}
+
+}  // namespace sluice

@@ -1,0 +1,99 @@
+#pragma once
+// One state of a SQLite file, seen by many readers.
+//
+// How the readers come to agree:
+//
+// - Rollback journal: the first reader's SHARED lock keeps every commit out until the Snapshot is gone, and
+//   a change of journal mode with it. A writer meanwhile gets "database is locked".
+// - WAL: commits go on while we read, and a reader sees the last commit before its first read. So a control
+//   connection takes BEGIN IMMEDIATE, which keeps writers (not readers) out for a fraction of a
+//   millisecond, each reader does BEGIN and one SELECT, and the control connection rolls back. Not
+//   COMMIT: in rollback mode that fails while readers hold locks. Not on a read-only connection:
+//   there BEGIN IMMEDIATE succeeds and keeps no one out.
+// - WAL without the right to write, or with a writer that does not let go: the wal-index says which commit
+//   is the last; when it says the same before and after the readers began, all of them see that commit.
+//   Otherwise they begin again. This comparison is made under the fence too: it is the proof, the
+//   fence only makes it succeed at once.
+// - WAL without write permission on the directory and without -wal and -shm: SQLite cannot read the file
+//   unless told that nobody writes to it. We tell it so (immutable), and remark() tells the user.
+//
+// A snapshot lives as long as the process. A later one compares fingerprints.
+//
+// Never writes to the database and never checkpoints, also not on closing. It does use -shm as every reader
+// must, and where a WAL database has no -wal it makes SQLite create an empty one, which is removed again.
+//
+// The constructor, catalog(), fingerprint() and outline() belong to one thread. Each reader(i) may be used
+// by a thread of its own, one at a time, beside that one.
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/model/catalog.h"
+#include "engine/model/load.h"
+#include "io/sqlite/handle.h"
+#include "io/sqlite/scan.h"
+
+namespace sluice {
+
+class Snapshot {
+ public:
+  enum class Agreement : std::uint8_t {
+    fence,       // where possible, else comparison
+    comparison,  // never open the file for writing, not even to take a lock
+  };
+
+  // The number of readers is fixed here: none could join this state later. One more connection is opened
+  // for the catalog and the outlines. Throws Error (source_unreadable).
+  Snapshot(const std::filesystem::path& file, std::size_t readers, Agreement agreement = Agreement::fence);
+  ~Snapshot();
+  Snapshot(const Snapshot&) = delete;
+  Snapshot& operator=(const Snapshot&) = delete;
+
+  [[nodiscard]] std::size_t readers() const { return readers_.size(); }
+  // REQUIRES: index < readers(). Valid as long as the Snapshot.
+  Source& reader(std::size_t index) { return readers_[index]->source; }
+
+  [[nodiscard]] const Catalog& catalog() const { return catalog_; }
+  // Where the table could be cut; see outline.h.
+  [[nodiscard]] TableOutline outline(const SourceTable& table) const;
+
+  // Which state this is, for the ledger: "dev=66307 ino=12 size=8192 mtime=... page=4096 pages=2 change=7
+  // schema=1 wal=none". Equal means surely unchanged. Different means only that it may have changed: a
+  // checkpoint is enough. mtime is there because the change counter of a WAL database stands still when
+  // a transaction does not touch the first page, and a clean close then removes the only other trace. (It
+  // is as fine as the file system's clock, some milliseconds.)
+  [[nodiscard]] const std::string& fingerprint() const { return fingerprint_; }
+  // Main file and WAL together, as they were when the snapshot was taken.
+  [[nodiscard]] std::uint64_t file_bytes() const { return file_bytes_; }
+  [[nodiscard]] const std::filesystem::path& path() const { return spare_->path(); }
+  // Something the user should know about how the file is read; usually empty.
+  [[nodiscard]] const std::string& remark() const { return remark_; }
+
+ private:
+  struct Reader {
+    Reader(const std::filesystem::path& path, Access access) : connection(path, access), source(connection) {}
+    Connection connection;
+    TableSource source;
+  };
+
+  void open(const std::filesystem::path& file, std::size_t readers, Access access);
+  void agree_in_wal_mode(Agreement agreement);
+  bool begin_everywhere();
+  void take_fingerprint();
+
+  // Declared in the order in which they may go: the control connection last, see the destructor.
+  std::unique_ptr<Connection> control_;
+  std::unique_ptr<Connection> spare_;
+  std::vector<std::unique_ptr<Reader>> readers_;
+  bool log_was_there_ = true;
+
+  Catalog catalog_;
+  std::string fingerprint_;
+  std::string remark_;
+  std::uint64_t file_bytes_ = 0;
+};
+
+}  // namespace sluice

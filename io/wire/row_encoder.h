@@ -1,0 +1,66 @@
+#pragma once
+// Rows as binary COPY tuples.
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "engine/model/cell.h"
+#include "engine/model/plan.h"
+#include "io/wire/buffer.h"
+#include "io/wire/type_table.h"
+
+namespace sluice {
+
+// What precedes the first tuple and follows the last one (PostgreSQL manual, COPY, "Binary Format").
+std::span<const std::byte> copy_header();
+std::span<const std::byte> copy_trailer();
+
+struct CellReject {
+  std::size_t column = 0;
+  Misfit reason = Misfit::none;
+};
+
+// Encodes rows of one table. The functions per column are looked up once, here. One thread at a time.
+class RowEncoder {
+ public:
+  explicit RowEncoder(const TablePlan& plan);
+
+  // Appends the tuple and returns true, or leaves the buffer as it was and returns false: a value its
+  // column cannot hold is data, not a failure. reject() then says which; the first one found.
+  // REQUIRES: the row has at least as many cells as the plan has columns.
+  [[nodiscard]] bool encode(Row row, Buffer& out);
+  [[nodiscard]] const CellReject& reject() const { return reject_; }
+
+ private:
+  struct Column {
+    Misfit (*encode)(const Cell& cell, Buffer& out);
+    bool not_null;
+  };
+  std::vector<Column> columns_;
+  CellReject reject_;
+};
+
+// Walks the fields of one tuple, as sent by us or by the server.
+class TupleFields {
+ public:
+  // REQUIRES: a whole tuple, beginning with its field count.
+  explicit TupleFields(std::span<const std::byte> tuple);
+
+  [[nodiscard]] std::size_t count() const { return count_; }
+
+  struct Field {
+    bool null = true;
+    std::span<const std::byte> value;        // without the length
+    std::span<const std::byte> with_length;  // as it stands in the tuple
+  };
+  // The next field. REQUIRES: fewer than count() calls so far. Throws Error (Fault::internal) when the
+  // tuple is shorter than it says.
+  Field next();
+
+ private:
+  std::span<const std::byte> rest_;
+  std::size_t count_;
+};
+
+}  // namespace sluice

@@ -1,0 +1,223 @@
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <thread>
+
+#include "io/sqlite/wal.h"
+#include "unit/sqlite_fixture.h"
+
+namespace sluice {
+namespace {
+
+constexpr std::size_t kReaders = 4;
+
+// A process of its own, as an application is: SQLite shares locks and the wal-index within a process.
+class BusyWriter {
+ public:
+  explicit BusyWriter(const std::filesystem::path& path) : child_(fork()) {
+    if (child_ != 0) return;
+    const Writer writer(path);
+    for (;;) {
+      static_cast<void>(
+          writer.try_run("BEGIN IMMEDIATE; UPDATE a SET n = n + 1; UPDATE b SET n = n + 1; COMMIT"));
+    }
+  }
+  ~BusyWriter() {
+    kill(child_, SIGKILL);
+    waitpid(child_, nullptr, 0);
+  }
+  BusyWriter(const BusyWriter&) = delete;
+  BusyWriter& operator=(const BusyWriter&) = delete;
+
+ private:
+  pid_t child_;
+};
+
+// The distinct states that the readers of one snapshot see.
+std::set<std::string> states_of(Snapshot& snapshot) {
+  std::set<std::string> states;
+  for (const char* table : {"a", "b"}) {
+    const TablePlan plan = plan_of(table_named(snapshot.catalog(), table));
+    for (std::size_t i = 0; i < snapshot.readers(); ++i) {
+      for (std::string& row : rows_of(snapshot.reader(i), plan, WholeTable{})) states.insert(std::move(row));
+    }
+  }
+  return states;
+}
+
+void expect_one_state_every_time(const std::string& journal_mode, Snapshot::Agreement agreement) {
+  const Folder folder;
+  Writer(folder / "live.db")
+      .run("PRAGMA journal_mode=" + journal_mode +
+           "; CREATE TABLE a(n); CREATE TABLE b(n); INSERT INTO a VALUES (0); INSERT INTO b VALUES (0)");
+  const BusyWriter writer(folder / "live.db");
+  std::set<std::string> all;
+  for (int round = 0; round < 50; ++round) {
+    Snapshot snapshot(folder / "live.db", kReaders, agreement);
+    const auto states = states_of(snapshot);
+    EXPECT_EQ(states.size(), 1U) << "round " << round;
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    EXPECT_EQ(states_of(snapshot), states) << "it must not move on, round " << round;
+    all.insert(states.begin(), states.end());
+  }
+  EXPECT_GT(all.size(), 5U) << "the writer did nothing, so this showed nothing";
+}
+
+TEST(Snapshot, NeverMixesStatesBehindAFence) {
+  expect_one_state_every_time("WAL", Snapshot::Agreement::fence);
+}
+
+TEST(Snapshot, NeverMixesStatesByComparison) {
+  expect_one_state_every_time("WAL", Snapshot::Agreement::comparison);
+}
+
+TEST(Snapshot, NeverMixesStatesInRollbackMode) {
+  expect_one_state_every_time("DELETE", Snapshot::Agreement::fence);
+}
+
+TEST(Snapshot, KeepsCommitsOutInRollbackModeAndLetsThemInAfterwards) {
+  const Folder folder;
+  const Writer writer(folder / "a.db");
+  writer.run("CREATE TABLE t(x); INSERT INTO t VALUES (1)");
+  sqlite3_busy_timeout(writer.get(), 0);
+  {
+    Snapshot snapshot(folder / "a.db", 1);
+    EXPECT_EQ(writer.try_run("INSERT INTO t VALUES (2)"), SQLITE_BUSY);
+    EXPECT_EQ(rows_of(snapshot, "t").size(), 1U);
+  }
+  writer.run("INSERT INTO t VALUES (2)");
+}
+
+TEST(Snapshot, LetsWritersGoOnInWalMode) {
+  const Folder folder;
+  const Writer writer(folder / "a.db");
+  writer.run("PRAGMA journal_mode=WAL; CREATE TABLE t(x); INSERT INTO t VALUES (1)");
+  sqlite3_busy_timeout(writer.get(), 0);
+  Snapshot snapshot(folder / "a.db", 2);
+  writer.run("INSERT INTO t VALUES (2); PRAGMA wal_checkpoint(PASSIVE)");
+  EXPECT_EQ(rows_of(snapshot, "t").size(), 1U);
+}
+
+TEST(Snapshot, ComesAboutWhileAWriterHoldsItsTransactionOpen) {
+  const Folder folder;
+  const Writer writer(folder / "a.db");
+  writer.run("PRAGMA journal_mode=WAL; CREATE TABLE t(x); INSERT INTO t VALUES (1)");
+  writer.run("BEGIN IMMEDIATE; INSERT INTO t VALUES (2)");
+  Snapshot snapshot(folder / "a.db", 2, Snapshot::Agreement::comparison);
+  EXPECT_EQ(rows_of(snapshot, "t").size(), 1U);
+  writer.run("COMMIT");
+}
+
+TEST(Snapshot, LeavesTheLogAsItIs) {
+  const Folder folder;
+  const Folder copy;
+  const Writer writer(folder / "a.db");
+  writer.run("PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; CREATE TABLE t(x)");
+  for (int i = 0; i < 2000; ++i) writer.run("INSERT INTO t VALUES (" + std::to_string(i) + ")");
+  // As a crashed application leaves it: nobody has it open, and the last one to close would checkpoint.
+  std::filesystem::copy_file(folder / "a.db", copy / "a.db");
+  std::filesystem::copy_file(folder / "a.db-wal", copy / "a.db-wal");
+  const std::string file = bytes_of(copy / "a.db");
+  const std::string log = bytes_of(copy / "a.db-wal");
+  for (int round = 0; round < 2; ++round) {
+    Snapshot snapshot(copy / "a.db", 3);
+    EXPECT_EQ(rows_of(snapshot, "t").size(), 2000U);
+    EXPECT_EQ(snapshot.file_bytes(), file.size() + log.size());
+  }
+  EXPECT_EQ(bytes_of(copy / "a.db"), file);
+  EXPECT_EQ(bytes_of(copy / "a.db-wal"), log);
+}
+
+TEST(Snapshot, LeavesNothingBesideAFileThatWasClosedCleanly) {
+  const Folder folder;
+  Writer(folder / "a.db").run("PRAGMA journal_mode=WAL; CREATE TABLE t(x); INSERT INTO t VALUES (1)");
+  const std::string file = bytes_of(folder / "a.db");
+  ASSERT_EQ(folder.names(), std::set<std::string>{"a.db"});
+  {
+    Snapshot snapshot(folder / "a.db", 2);
+    EXPECT_EQ(rows_of(snapshot, "t").size(), 1U);
+  }
+  EXPECT_EQ(folder.names(), std::set<std::string>{"a.db"});
+  EXPECT_EQ(bytes_of(folder / "a.db"), file);
+}
+
+TEST(Snapshot, ReadsADatabaseThatIsAllInTheLog) {
+  const Folder folder;
+  const Folder copy;
+  const Writer writer(folder / "a.db");
+  writer.run(
+      "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; CREATE TABLE t(id INTEGER PRIMARY KEY, x);"
+      "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c WHERE i<5000)"
+      " INSERT INTO t SELECT i, 'row number ' || i FROM c");
+  ASSERT_EQ(std::filesystem::file_size(folder / "a.db"), 4096U);
+  std::filesystem::copy_file(folder / "a.db", copy / "a.db");
+  std::filesystem::copy_file(folder / "a.db-wal", copy / "a.db-wal");
+  Snapshot snapshot(copy / "a.db", 1);
+  EXPECT_EQ(rows_of(snapshot, "t").size(), 5000U);
+  std::size_t rows = 0;
+  for (const Extent& extent : extents_of(snapshot.outline(table_named(snapshot.catalog(), "t")))) {
+    rows += rows_of(snapshot, "t", extent).size();
+  }
+  EXPECT_EQ(rows, 5000U);
+}
+
+TEST(Snapshot, FindsTheSameTipInTheLogAsInItsIndex) {
+  const Folder folder;
+  const Writer writer(folder / "a.db");
+  writer.run("PRAGMA journal_mode=WAL; CREATE TABLE t(x)");
+  const Connection connection(folder / "a.db", Access::read);
+  for (int i = 0; i < 20; ++i) {
+    writer.run("INSERT INTO t VALUES (randomblob(3000))");
+    // Frames without a commit: a transaction that outgrows its cache and changes its mind.
+    writer.run("PRAGMA cache_size=2; BEGIN");
+    for (int k = 0; k < 10; ++k) writer.run("INSERT INTO t VALUES (randomblob(9000))");
+    writer.run("ROLLBACK");
+    connection.pin();
+    auto published = published_tip(connection.get());
+    connection.unpin();
+    ASSERT_TRUE(published);
+    EXPECT_EQ(published->text(), tip_in_log(folder / "a.db-wal").text());
+  }
+  EXPECT_EQ(tip_in_log(folder / "nothing").text(), "none");
+}
+
+std::string fingerprint_of(const std::filesystem::path& path) { return Snapshot(path, 1).fingerprint(); }
+
+TEST(Fingerprint, IsTheSameForAFileThatDidNotChange) {
+  const Folder folder;
+  for (const char* mode : {"DELETE", "WAL"}) {
+    const Writer writer(folder / mode);
+    writer.run("PRAGMA journal_mode=" + std::string(mode) + "; CREATE TABLE t(x); INSERT INTO t VALUES (1)");
+    const std::string before = fingerprint_of(folder / mode);
+    EXPECT_EQ(fingerprint_of(folder / mode), before);
+    writer.run("INSERT INTO t VALUES (2)");
+    const std::string after = fingerprint_of(folder / mode);
+    EXPECT_NE(after, before);
+    EXPECT_EQ(fingerprint_of(folder / mode), after);
+  }
+}
+
+TEST(Fingerprint, TellsAWalChangeThatLeftNoLogAndNoCounter) {
+  const Folder folder;
+  Writer(folder / "a.db").run("PRAGMA journal_mode=WAL; CREATE TABLE t(x); INSERT INTO t VALUES (1)");
+  std::this_thread::sleep_for(std::chrono::milliseconds(30));
+  const std::string before = fingerprint_of(folder / "a.db");
+  EXPECT_EQ(fingerprint_of(folder / "a.db"), before);
+  // Closing checkpoints and deletes the log; the header's change counter stays as it was.
+  Writer(folder / "a.db").run("UPDATE t SET x = 2");
+  EXPECT_NE(fingerprint_of(folder / "a.db"), before);
+}
+
+TEST(Fingerprint, TellsAFileThatWasReplacedByItsCopy) {
+  const Folder folder;
+  Writer(folder / "a.db").run("CREATE TABLE t(x)");
+  const std::string before = fingerprint_of(folder / "a.db");
+  std::filesystem::copy_file(folder / "a.db", folder / "b.db");
+  std::filesystem::rename(folder / "b.db", folder / "a.db");
+  EXPECT_NE(fingerprint_of(folder / "a.db"), before);
+}
+
+}  // namespace
+}  // namespace sluice

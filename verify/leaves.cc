@@ -1,0 +1,212 @@
+#include "verify/leaves.h"
+
+#include <algorithm>
+#include <bit>
+#include <cassert>
+#include <cstring>
+#include <string_view>
+
+#include "engine/model/error.h"
+#include "io/wire/row_encoder.h"
+#include "verify/merkle.h"
+#include "verify/row_digest.h"
+
+namespace sluice {
+namespace {
+
+std::int64_t load_int64(const std::byte* bytes) {
+  std::uint64_t bits;
+  std::memcpy(&bits, bytes, sizeof bits);
+  return static_cast<std::int64_t>(to_big_endian(bits));
+}
+
+}  // namespace
+
+LeafRule::LeafRule(const TablePlan& plan) : ordered_(plan.row_key == RowKey::ordered_integer) {
+  if (plan.row_key == RowKey::ordered_integer || plan.row_key == RowKey::columns) {
+    key_fields_ = plan.key_columns;
+    std::sort(key_fields_.begin(), key_fields_.end());
+  }
+  assert(!ordered_ || key_fields_.size() == 1);
+}
+
+std::int64_t LeafRule::key_of(std::span<const std::byte> tuple) const {
+  TupleFields fields(tuple);
+  TupleFields::Field field;
+  for (std::size_t i = 0; i <= key_fields_.front(); ++i) field = fields.next();
+  return field.value.size() == 8 ? load_int64(field.value.data()) : INT64_MIN;
+}
+
+std::size_t LeafRule::bucket_of(std::span<const std::byte> tuple, const Digest& row) const {
+  std::uint64_t hash = row.low;
+  if (!key_fields_.empty()) {
+    hash = 0;
+    TupleFields fields(tuple);
+    std::size_t at = 0;
+    for (const std::size_t wanted : key_fields_) {
+      TupleFields::Field field;
+      for (; at <= wanted; ++at) field = fields.next();
+      // Rotated between fields, so that (a, b) and (b, a) part.
+      hash = std::rotl(hash, 17) ^ hash_of_key(field.with_length);
+    }
+  }
+  return hash % kBuckets;
+}
+
+bool cuts_after(std::int64_t key) {
+  const auto big_endian = to_big_endian(key);
+  const std::uint64_t hash = hash_of_key(std::as_bytes(std::span(&big_endian, 1)));
+  return (hash & ((std::uint64_t{1} << kCutBits) - 1)) == 0;
+}
+
+RangeDigester::RangeDigester(const TablePlan& plan) : rule_(plan) {
+  if (!rule_.ordered()) buckets_.resize(kBuckets);
+}
+
+void RangeDigester::add(std::span<const std::byte> tuple) {
+  const Digest row = digest_of_row(tuple);
+  const RowSum one{row, 1};
+  digest_.total += one;
+  if (!rule_.ordered()) {
+    buckets_[rule_.bucket_of(tuple, row)] += one;
+    return;
+  }
+  open_.rows += one;
+  const std::int64_t key = rule_.key_of(tuple);
+  if (cuts_after(key)) [[unlikely]] {
+    open_.tag = key;
+    digest_.leaves.push_back(open_);
+    open_ = {};
+  }
+}
+
+RangeDigest RangeDigester::finish() {
+  if (open_.rows.rows > 0) {
+    open_.open = true;
+    digest_.leaves.push_back(open_);
+    open_ = {};
+  }
+  for (std::size_t i = 0; i < buckets_.size(); ++i) {
+    if (buckets_[i].rows == 0) continue;
+    digest_.leaves.push_back({static_cast<std::int64_t>(i), false, buckets_[i]});
+    buckets_[i] = {};
+  }
+  RangeDigest finished;
+  std::swap(finished, digest_);
+  return finished;
+}
+
+TableLeaves::TableLeaves(const TablePlan& plan, const std::vector<RangeDigest>& ranges) : rule_(plan) {
+  if (!rule_.ordered()) leaves_.resize(kBuckets);
+  Leaf open;
+  for (const RangeDigest& range : ranges) {
+    for (const LeafPart& part : range.leaves) {
+      if (!rule_.ordered()) {
+        leaves_.at(static_cast<std::size_t>(part.tag)).rows += part.rows;
+        continue;
+      }
+      open.rows += part.rows;
+      if (part.open) continue;
+      assert(leaves_.empty() || leaves_.back().last_key < part.tag);
+      open.last_key = part.tag;
+      leaves_.push_back(open);
+      open = {};
+    }
+  }
+  if (rule_.ordered()) leaves_.push_back(open);
+}
+
+TableLeaves TableLeaves::emptied() const {
+  TableLeaves copy = *this;
+  for (Leaf& leaf : copy.leaves_) leaf.rows = {};
+  return copy;
+}
+
+void TableLeaves::add(std::span<const std::byte> tuple) {
+  const Digest row = digest_of_row(tuple);
+  const RowSum one{row, 1};
+  if (!rule_.ordered()) {
+    leaves_[rule_.bucket_of(tuple, row)].rows += one;
+    return;
+  }
+  const std::int64_t key = rule_.key_of(tuple);
+  const auto leaf = std::lower_bound(leaves_.begin(), leaves_.end() - 1, key,
+                                     [](const Leaf& at, std::int64_t wanted) { return at.last_key < wanted; });
+  leaf->rows += one;
+}
+
+void TableLeaves::merge(const TableLeaves& other) {
+  assert(leaves_.size() == other.leaves_.size());
+  for (std::size_t i = 0; i < leaves_.size(); ++i) leaves_[i].rows += other.leaves_[i].rows;
+}
+
+RowSum TableLeaves::total() const {
+  RowSum total;
+  for (const Leaf& leaf : leaves_) total += leaf.rows;
+  return total;
+}
+
+Digest TableLeaves::root() const {
+  std::vector<RowSum> sums;
+  sums.reserve(leaves_.size());
+  for (const Leaf& leaf : leaves_) sums.push_back(leaf.rows);
+  // The open end of an ordered table only is a leaf when there are rows in it: otherwise a table whose
+  // last key happens to cut would have two forms.
+  if (ordered() && sums.back().rows == 0) sums.pop_back();
+  return merkle_root(sums);
+}
+
+std::vector<std::size_t> differing_leaves(const TableLeaves& source, const TableLeaves& target) {
+  assert(source.leaves().size() == target.leaves().size());
+  std::vector<std::size_t> differing;
+  for (std::size_t i = 0; i < source.leaves().size(); ++i) {
+    if (!(source.leaves()[i].rows == target.leaves()[i].rows)) differing.push_back(i);
+  }
+  return differing;
+}
+
+std::vector<RangeNumber> ranges_of_leaf(const TablePlan& plan, const TableLeaves& leaves, std::size_t leaf) {
+  std::vector<RangeNumber> ranges;
+  const std::int64_t last = leaves.leaves()[leaf].last_key;
+  // The leaf begins after the one before it; INT64_MIN for the first.
+  const std::int64_t before = leaf == 0 ? INT64_MIN : leaves.leaves()[leaf - 1].last_key;
+  for (std::size_t i = 0; i < plan.extents.size(); ++i) {
+    const auto* range = std::get_if<RowidRange>(&plan.extents[i]);
+    const bool touches = range == nullptr || (range->first <= last && (leaf == 0 || range->last > before));
+    if (touches) ranges.push_back(static_cast<RangeNumber>(i));
+  }
+  return ranges;
+}
+
+// Per part: tag (8), open (1), rows (8), sum high (8), sum low (8), all big-endian.
+constexpr std::size_t kPartSize = 33;
+
+std::string pack_leaves(const std::vector<LeafPart>& leaves) {
+  Buffer buffer(leaves.size() * kPartSize);
+  for (const LeafPart& part : leaves) {
+    buffer.put_int64(part.tag);
+    buffer.put_byte(part.open ? std::byte{1} : std::byte{0});
+    buffer.put_int64(static_cast<std::int64_t>(part.rows.rows));
+    buffer.put_int64(static_cast<std::int64_t>(part.rows.sum.high));
+    buffer.put_int64(static_cast<std::int64_t>(part.rows.sum.low));
+  }
+  return std::string(buffer.view());
+}
+
+std::vector<LeafPart> unpack_leaves(std::string_view bytes) {
+  if (bytes.size() % kPartSize != 0) {
+    throw Error(Fault::internal, "the ledger holds leaves that cannot be read");
+  }
+  std::vector<LeafPart> leaves;
+  leaves.reserve(bytes.size() / kPartSize);
+  for (std::size_t at = 0; at < bytes.size(); at += kPartSize) {
+    const auto* part = reinterpret_cast<const std::byte*>(bytes.data()) + at;
+    leaves.push_back({load_int64(part), part[8] != std::byte{0},
+                      RowSum{Digest{static_cast<std::uint64_t>(load_int64(part + 17)),
+                                    static_cast<std::uint64_t>(load_int64(part + 25))},
+                             static_cast<std::uint64_t>(load_int64(part + 9))}});
+  }
+  return leaves;
+}
+
+}  // namespace sluice
