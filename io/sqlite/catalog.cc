@@ -13,7 +13,7 @@ namespace sluice {
 namespace {
 
 // A statement and not the table-valued function: a user's table may be called pragma_index_list.
-StatementHandle pragma(const Connection& connection, std::string_view name, std::string_view argument) {
+StatementHandle pragma(const SqliteConnection& connection, std::string_view name, std::string_view argument) {
   return connection.prepare("PRAGMA main." + std::string(name) + "(" + quote_identifier(argument) + ")");
 }
 
@@ -24,7 +24,7 @@ bool is_null(const StatementHandle& statement, int index) {
 }
 
 // cid, name, type, notnull, dflt_value, pk, hidden
-void read_columns(const Connection& connection, SourceTable& table) {
+void read_columns(const SqliteConnection& connection, SourceTable& table) {
   const StatementHandle info = pragma(connection, "table_xinfo", table.name);
   while (connection.step(info)) {
     const int hidden = sqlite3_column_int(info.get(), 6);
@@ -43,7 +43,7 @@ void read_columns(const Connection& connection, SourceTable& table) {
 }
 
 // seqno, cid, name, desc, coll, key
-std::vector<SourceIndexColumn> read_index_columns(const Connection& connection, const std::string& index) {
+std::vector<SourceIndexColumn> read_index_columns(const SqliteConnection& connection, const std::string& index) {
   std::vector<SourceIndexColumn> columns;
   const StatementHandle info = pragma(connection, "index_xinfo", index);
   while (connection.step(info)) {
@@ -54,7 +54,7 @@ std::vector<SourceIndexColumn> read_index_columns(const Connection& connection, 
 }
 
 // seq, name, unique, origin, partial
-void read_indexes(const Connection& connection, SourceTable& table,
+void read_indexes(const SqliteConnection& connection, SourceTable& table,
                   const std::map<std::string, std::string>& index_sql) {
   const StatementHandle list = pragma(connection, "index_list", table.name);
   while (connection.step(list)) {
@@ -76,7 +76,7 @@ void read_indexes(const Connection& connection, SourceTable& table,
 
 // id, seq, table, from, to, on_update, on_delete, match. SQLite numbers the keys from the last declared to
 // the first, and lists the columns of one key together but promises no order.
-void read_foreign_keys(const Connection& connection, SourceTable& table) {
+void read_foreign_keys(const SqliteConnection& connection, SourceTable& table) {
   struct Part {
     std::string column;
     std::string parent_column;
@@ -102,7 +102,7 @@ void read_foreign_keys(const Connection& connection, SourceTable& table) {
   }
 }
 
-void read_rowid(const Connection& connection, SourceTable& table) {
+void read_rowid(const SqliteConnection& connection, SourceTable& table) {
   if (table.without_rowid) return;
   for (const std::string_view name : {"rowid", "_rowid_", "oid"}) {
     const auto shadows = [name](const SourceColumn& column) { return fold_ascii(column.name) == name; };
@@ -130,7 +130,7 @@ void read_rowid(const Connection& connection, SourceTable& table) {
 }
 
 // Anyone may write anything into sqlite_sequence: the largest integer wins, the rest is ignored.
-void read_sequences(const Connection& connection, std::map<std::string, std::int64_t>& sequences) {
+void read_sequences(const SqliteConnection& connection, std::map<std::string, std::int64_t>& sequences) {
   if (connection.integer("SELECT count(*) FROM main.sqlite_schema WHERE name = 'sqlite_sequence'") == 0)
     return;
   const StatementHandle rows = connection.prepare(
@@ -141,7 +141,7 @@ void read_sequences(const Connection& connection, std::map<std::string, std::int
 
 }  // namespace
 
-Catalog read_catalog(const Connection& connection) {
+Catalog read_catalog(const SqliteConnection& connection) {
   Catalog catalog;
   std::map<std::string, std::string> table_sql;
   std::map<std::string, std::string> index_sql;

@@ -14,6 +14,6 @@ namespace sluice {
 
 // One thread; the connection should have a read transaction open, or a concurrent change of the schema
 // may show half of itself. Throws Error (source_unreadable), with where().table where one is to blame.
-Catalog read_catalog(const Connection& connection);
+Catalog read_catalog(const SqliteConnection& connection);
 
 }  // namespace sluice

@@ -8,10 +8,12 @@
 #include <array>
 #include <cassert>
 #include <cerrno>
+#include <chrono>
 #include <climits>
 #include <cstring>
 #include <mutex>
 #include <system_error>
+#include <thread>
 
 namespace sluice {
 namespace {
@@ -27,8 +29,16 @@ constexpr const char* kCacheSize = "PRAGMA cache_size=-2000";
 // or someone truncating the file becomes SIGBUS, and beyond 2 GiB SQLite goes back to reading anyway.
 constexpr const char* kMapNothing = "PRAGMA mmap_size=0";
 
-// Someone else's commit holds the file for milliseconds, or for as long as its disk takes to sync.
-constexpr int kBusyMilliseconds = 5000;
+// Someone else's commit holds the file for milliseconds, or for as long as its disk takes to sync. SQLite's
+// own handler backs off to a tenth of a second, and then hardly ever meets the moment in which a busy writer
+// lets go: against one that rests for 0.2 ms it still failed after five seconds.
+constexpr int kBusyRetries = 5000;
+constexpr std::chrono::milliseconds kBusyRest{1};
+
+int wait_for_writer(void*, int retries) {
+  std::this_thread::sleep_for(kBusyRest);
+  return retries < kBusyRetries ? 1 : 0;
+}
 
 constexpr std::string_view kMagic{"SQLite format 3\0", 16};
 
@@ -119,6 +129,12 @@ void make_defensive(sqlite3* database) {
   set(SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1);
 }
 
+// For the fence, where query_only would also refuse BEGIN IMMEDIATE.
+int refuse_changes(void*, int action, const char*, const char*, const char*, const char*) {
+  return action == SQLITE_TRANSACTION || action == SQLITE_SELECT || action == SQLITE_READ ? SQLITE_OK
+                                                                                          : SQLITE_DENY;
+}
+
 }  // namespace
 
 void CloseDatabase::operator()(sqlite3* database) const noexcept {
@@ -186,7 +202,7 @@ DatabaseHeader DatabaseFile::header(const std::string& name) const {
   return header;
 }
 
-Connection::Connection(const std::filesystem::path& path, Access access) : path_(checked_path(path)) {
+SqliteConnection::SqliteConnection(const std::filesystem::path& path, Access access) : path_(checked_path(path)) {
   initialize_sqlite();
   const int common = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
   sqlite3* raw = nullptr;
@@ -207,17 +223,22 @@ Connection::Connection(const std::filesystem::path& path, Access access) : path_
   if (code != SQLITE_OK) throw error(code);
 
   sqlite3_extended_result_codes(get(), 1);
-  sqlite3_busy_timeout(get(), kBusyMilliseconds);
+  sqlite3_busy_handler(get(), wait_for_writer, nullptr);
   make_defensive(get());
   sqlite3_collation_needed(get(), &unknown_collations_, register_stand_in);
-  for (const char* pragma : {"PRAGMA trusted_schema=OFF", "PRAGMA cell_size_check=ON", "PRAGMA query_only=ON",
-                             "PRAGMA temp_store=MEMORY", kMapNothing}) {
+  for (const char* pragma :
+       {"PRAGMA trusted_schema=OFF", "PRAGMA cell_size_check=ON", "PRAGMA temp_store=MEMORY", kMapNothing}) {
     execute(pragma);
   }
-  if (access == Access::fence) execute("PRAGMA wal_autocheckpoint=0");
+  if (access == Access::fence) {
+    execute("PRAGMA wal_autocheckpoint=0");
+    sqlite3_set_authorizer(get(), refuse_changes, nullptr);
+  } else {
+    execute("PRAGMA query_only=ON");
+  }
 }
 
-StatementHandle Connection::prepare(std::string_view sql) const {
+StatementHandle SqliteConnection::prepare(std::string_view sql) const {
   assert(sql.size() <= INT_MAX);
   sqlite3_stmt* raw = nullptr;
   const int code = sqlite3_prepare_v2(get(), sql.data(), static_cast<int>(sql.size()), &raw, nullptr);
@@ -226,25 +247,25 @@ StatementHandle Connection::prepare(std::string_view sql) const {
   return statement;
 }
 
-bool Connection::step(const StatementHandle& statement) const {
+bool SqliteConnection::step(const StatementHandle& statement) const {
   const int code = sqlite3_step(statement.get());
   if (code == SQLITE_ROW) return true;
   if (code == SQLITE_DONE) return false;
   throw error(code);
 }
 
-void Connection::execute(std::string_view sql) const {
+void SqliteConnection::execute(std::string_view sql) const {
   const StatementHandle statement = prepare(sql);
   while (step(statement)) {
   }
 }
 
-std::int64_t Connection::integer(std::string_view sql) const {
+std::int64_t SqliteConnection::integer(std::string_view sql) const {
   const StatementHandle statement = prepare(sql);
   return step(statement) ? sqlite3_column_int64(statement.get(), 0) : 0;
 }
 
-void Connection::pin() const {
+void SqliteConnection::pin() const {
   execute("BEGIN");
   try {
     // BEGIN alone takes no lock and fixes no snapshot: the first read does.
@@ -256,18 +277,18 @@ void Connection::pin() const {
   }
 }
 
-void Connection::unpin() const {
+void SqliteConnection::unpin() const {
   // Not execute(): where SQLite has rolled back by itself there is nothing to end, and that is fine.
   if (sqlite3_get_autocommit(get()) == 0) sqlite3_exec(get(), "ROLLBACK", nullptr, nullptr, nullptr);
 }
 
-bool Connection::writable() const { return sqlite3_db_readonly(get(), "main") == 0; }
+bool SqliteConnection::writable() const { return sqlite3_db_readonly(get(), "main") == 0; }
 
-void Connection::checkpoint_on_close(bool on) const {
+void SqliteConnection::checkpoint_on_close(bool on) const {
   sqlite3_db_config(get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, on ? 0 : 1, nullptr);
 }
 
-Error Connection::error(int code) const {
+Error SqliteConnection::error(int code) const {
   switch (code) {  // what needs the whole code
     case SQLITE_READONLY_ROLLBACK:
       return unreadable(
@@ -296,8 +317,9 @@ Error Connection::error(int code) const {
         const DatabaseFile file(get());
         const DatabaseHeader header = file.header(path_.string());
         const std::uint64_t expected = std::uint64_t{header.page_count} * header.page_bytes;
-        if (header.journal_mode == JournalMode::rollback && file.bytes() < expected)
-          return truncated(expected);
+        std::error_code absent;
+        const std::uintmax_t log_bytes = std::filesystem::file_size(path_.string() + "-wal", absent);
+        if ((absent || log_bytes == 0) && file.bytes() < expected) return truncated(expected);
       } catch (const Error& damaged_header) {
         return damaged_header;
       }
@@ -333,14 +355,14 @@ Error Connection::error(int code) const {
   }
 }
 
-Error Connection::truncated(std::uint64_t bytes_expected) const {
+Error SqliteConnection::truncated(std::uint64_t bytes_expected) const {
   return unreadable(path_,
                     "is truncated: " + std::to_string(DatabaseFile(get()).bytes()) + " of " +
                         std::to_string(bytes_expected) + " bytes are there",
                     "copy it again, together with its -wal if there is one");
 }
 
-void bind(const Connection& connection, const StatementHandle& statement, int parameter, const Cell& value) {
+void bind(const SqliteConnection& connection, const StatementHandle& statement, int parameter, const Cell& value) {
   int code = SQLITE_OK;
   switch (value.storage()) {
     case StorageClass::null:

@@ -1,7 +1,7 @@
 #pragma once
 // SQLite's C handles, each with one owner, and the only way sluice opens a file.
 //
-// A Connection is used by one thread at a time. It never loads extensions, runs triggers, expands views
+// A SqliteConnection is used by one thread at a time. It never loads extensions, runs triggers, expands views
 // or trusts functions named by the schema: the file may come from anyone.
 //
 // POSIX drops every lock a process holds on a file when *any* descriptor of that file is closed. So
@@ -35,7 +35,7 @@ struct FinalizeStatement {
 using DatabaseHandle = std::unique_ptr<sqlite3, CloseDatabase>;
 using StatementHandle = std::unique_ptr<sqlite3_stmt, FinalizeStatement>;
 
-// Configures SQLite for one connection per thread. Happens once, before the first Connection opens; call
+// Configures SQLite for one connection per thread. Happens once, before the first SqliteConnection opens; call
 // it earlier when something else in the process uses SQLite, because SQLite listens only until then.
 void initialize_sqlite();
 
@@ -70,20 +70,20 @@ class DatabaseFile {
 
 enum class Access : std::uint8_t {
   read,
-  // For locks alone: query_only holds here too. Falls back to reading where we may not write.
+  // For locks alone: it takes them and changes nothing. Falls back to reading where we may not write.
   fence,
   // Without locks and without looking for a WAL: only for a file that nobody can be writing.
   immutable,
 };
 
-class Connection {
+class SqliteConnection {
  public:
   // Opens without reading; the first statement takes the first lock. Throws Error (source_unreadable)
   // for what is missing, a directory or not permitted. A path is a plain name even when it looks like
   // a URI.
-  Connection(const std::filesystem::path& path, Access access);
-  Connection(const Connection&) = delete;
-  Connection& operator=(const Connection&) = delete;
+  SqliteConnection(const std::filesystem::path& path, Access access);
+  SqliteConnection(const SqliteConnection&) = delete;
+  SqliteConnection& operator=(const SqliteConnection&) = delete;
 
   [[nodiscard]] sqlite3* get() const { return database_.get(); }
   // Absolute, with symbolic links resolved, as SQLite derives the names of -wal and -shm from it.
@@ -121,7 +121,7 @@ class Connection {
 };
 
 // Sets a parameter, counted from 1. Text and blobs are copied.
-void bind(const Connection& connection, const StatementHandle& statement, int parameter, const Cell& value);
+void bind(const SqliteConnection& connection, const StatementHandle& statement, int parameter, const Cell& value);
 
 // Column `index` of the current row as text; empty for NULL.
 std::string text_of(const StatementHandle& statement, int index);

@@ -81,7 +81,7 @@ class Taker {
 // The interior pages of one b-tree, one at a time.
 class Tree {
  public:
-  Tree(const Connection& connection, bool of_keys)
+  Tree(const SqliteConnection& connection, bool of_keys)
       : file_(connection.get()),
         header_(file_.header(connection.path().string())),
         kind_(of_keys ? kInteriorOfKeys : kInteriorOfRowids),
@@ -309,7 +309,7 @@ struct Key {
   std::vector<std::string> collations;
 };
 
-std::optional<Key> searchable_key(const Connection& connection, const SourceTable& table) {
+std::optional<Key> searchable_key(const SqliteConnection& connection, const SourceTable& table) {
   const auto is_key = [](const SourceIndex& index) { return index.origin == IndexOrigin::primary_key; };
   const auto index = std::find_if(table.indexes.begin(), table.indexes.end(), is_key);
   const std::vector<std::size_t> columns = table.primary_key();
@@ -349,7 +349,7 @@ std::string order_query(const Key& key) {
 
 // Ranges between tuples that are not in ascending order would overlap, and load rows twice. Only SQLite
 // knows its order, so it is asked for every pair.
-std::vector<std::vector<KeyValue>> read_keys(const Connection& connection, Tree& tree, const Key& key,
+std::vector<std::vector<KeyValue>> read_keys(const SqliteConnection& connection, Tree& tree, const Key& key,
                                              const std::vector<Subtree>& level) {
   const StatementHandle order = connection.prepare(order_query(key));
   const auto ascending = [&](const std::vector<KeyValue>& left, const std::vector<KeyValue>& right) {
@@ -390,7 +390,7 @@ std::vector<std::int64_t> read_rowids(Tree& tree, const std::vector<Subtree>& le
 
 }  // namespace
 
-TableOutline outline_of(const Connection& connection, const SourceTable& table) {
+TableOutline outline_of(const SqliteConnection& connection, const SourceTable& table) {
   const StatementHandle schema =
       connection.prepare("SELECT rootpage FROM main.sqlite_schema WHERE type = 'table' AND name = ?1");
   bind(connection, schema, 1, Cell::of_text(table.name));

@@ -18,6 +18,6 @@ namespace sluice {
 // a key whose collation SQLite does not know or is not its column's; a table without a name for its rowid.
 //
 // REQUIRES: the connection has a read transaction open. Throws Error where that breaks; not for odd pages.
-TableOutline outline_of(const Connection& connection, const SourceTable& table);
+TableOutline outline_of(const SqliteConnection& connection, const SourceTable& table);
 
 }  // namespace sluice

@@ -25,7 +25,7 @@ std::string rowid_column(const TablePlan& plan) {
 
 // The index that a WITHOUT ROWID table is. SQLite takes its name in INDEXED BY, and nothing weaker keeps
 // it from reading a covering secondary index instead: here NOT INDEXED does not (tried on 3.40).
-std::string primary_key_index(const Connection& connection, const std::string& table) {
+std::string primary_key_index(const SqliteConnection& connection, const std::string& table) {
   const StatementHandle list = connection.prepare("PRAGMA main.index_list(" + quote_identifier(table) + ")");
   while (connection.step(list)) {
     if (text_of(list, 3) == "pk") return text_of(list, 1);
@@ -50,7 +50,7 @@ std::string comparison(const TablePlan& plan, std::size_t width, std::string_vie
 
 class StatementScan final : public Scan {
  public:
-  StatementScan(const Connection& connection, const TablePlan& plan, const Extent& extent)
+  StatementScan(const SqliteConnection& connection, const TablePlan& plan, const Extent& extent)
       : connection_(&connection),
         plan_(&plan),
         statement_(connection.prepare(scan_query(connection, plan, extent))),
@@ -126,7 +126,7 @@ class StatementScan final : public Scan {
     throw located(connection_->error(SQLITE_NOMEM));
   }
 
-  const Connection* connection_;
+  const SqliteConnection* connection_;
   const TablePlan* plan_;
   StatementHandle statement_;
   std::vector<Cell> cells_;
@@ -135,7 +135,7 @@ class StatementScan final : public Scan {
 
 }  // namespace
 
-TableSource::TableSource(const Connection& connection) : connection_(&connection) {}
+TableSource::TableSource(const SqliteConnection& connection) : connection_(&connection) {}
 
 std::unique_ptr<Scan> TableSource::scan(const TablePlan& plan, const Extent& extent) {
   try {
@@ -146,7 +146,7 @@ std::unique_ptr<Scan> TableSource::scan(const TablePlan& plan, const Extent& ext
   }
 }
 
-std::string scan_query(const Connection& connection, const TablePlan& plan, const Extent& extent) {
+std::string scan_query(const SqliteConnection& connection, const TablePlan& plan, const Extent& extent) {
   const std::string rowid = rowid_column(plan);
   std::string query = "SELECT ";
   for (std::size_t i = 0; i < plan.columns.size(); ++i) {

@@ -17,15 +17,15 @@ namespace sluice {
 // throw Error (source_unreadable) with where().table filled in.
 class TableSource final : public Source {
  public:
-  explicit TableSource(const Connection& connection);
+  explicit TableSource(const SqliteConnection& connection);
   std::unique_ptr<Scan> scan(const TablePlan& plan, const Extent& extent) override;
 
  private:
-  const Connection* connection_;
+  const SqliteConnection* connection_;
 };
 
 // The query behind a scan, with a parameter for every bound. Throws Error (internal) for an extent that
 // does not fit the table.
-std::string scan_query(const Connection& connection, const TablePlan& plan, const Extent& extent);
+std::string scan_query(const SqliteConnection& connection, const TablePlan& plan, const Extent& extent);
 
 }  // namespace sluice

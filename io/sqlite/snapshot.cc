@@ -34,7 +34,7 @@ std::optional<std::uint64_t> size_of(const std::filesystem::path& path) {
 
 bool has_content(const std::filesystem::path& path) { return size_of(path).value_or(0) != 0; }
 
-WalTip tip_of(const Connection& connection) {
+WalTip tip_of(const SqliteConnection& connection) {
   if (const auto tip = published_tip(connection.get())) return *tip;
   // Without a shared wal-index every reader builds its own from the log, so the log is what counts.
   return tip_in_log(beside(connection.path(), "-wal"));
@@ -42,7 +42,7 @@ WalTip tip_of(const Connection& connection) {
 
 // True when SQLite refused a WAL database only because it may not create -wal and -shm beside it, and
 // nothing is lost by reading the main file alone.
-bool can_be_immutable(const Connection& connection) {
+bool can_be_immutable(const SqliteConnection& connection) {
   const DatabaseFile file(connection.get());
   return file.header(connection.path().string()).journal_mode == JournalMode::wal &&
          eaccess(connection.path().parent_path().c_str(), W_OK) != 0 &&
@@ -53,7 +53,7 @@ bool can_be_immutable(const Connection& connection) {
 }  // namespace
 
 Snapshot::Snapshot(const std::filesystem::path& file, std::size_t readers, Agreement agreement) {
-  spare_ = std::make_unique<Connection>(file, Access::read);
+  spare_ = std::make_unique<SqliteConnection>(file, Access::read);
   static_cast<void>(DatabaseFile(spare_->get()).header(file.string()));  // not SQLite at all: say so first
   log_was_there_ = size_of(beside(spare_->path(), "-wal")).has_value();
   Access access = Access::read;
@@ -62,7 +62,7 @@ Snapshot::Snapshot(const std::filesystem::path& file, std::size_t readers, Agree
   } catch (const Error&) {
     if (!can_be_immutable(*spare_)) throw;
     access = Access::immutable;
-    spare_ = std::make_unique<Connection>(file, access);
+    spare_ = std::make_unique<SqliteConnection>(file, access);
     spare_->pin();
     remark_ =
         "read as an immutable file, because its directory is not writable; nobody may write to it meanwhile";
@@ -103,7 +103,7 @@ void Snapshot::agree_in_wal_mode(Agreement agreement) {
   bool fenced = false;
   if (agreement == Agreement::fence) {
     try {
-      control_ = std::make_unique<Connection>(path(), Access::fence);
+      control_ = std::make_unique<SqliteConnection>(path(), Access::fence);
       // BEGIN IMMEDIATE takes a lock and writes nothing.
       if (control_->writable()) {
         control_->execute("BEGIN IMMEDIATE");

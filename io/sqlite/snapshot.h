@@ -75,7 +75,7 @@ class Snapshot {
  private:
   struct Reader {
     Reader(const std::filesystem::path& path, Access access) : connection(path, access), source(connection) {}
-    Connection connection;
+    SqliteConnection connection;
     TableSource source;
   };
 
@@ -85,8 +85,8 @@ class Snapshot {
   void take_fingerprint();
 
   // Declared in the order in which they may go: the control connection last, see the destructor.
-  std::unique_ptr<Connection> control_;
-  std::unique_ptr<Connection> spare_;
+  std::unique_ptr<SqliteConnection> control_;
+  std::unique_ptr<SqliteConnection> spare_;
   std::vector<std::unique_ptr<Reader>> readers_;
   bool log_was_there_ = true;
 

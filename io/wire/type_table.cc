@@ -167,34 +167,37 @@ Misfit encode_bytea(const Cell& cell, Buffer& out) {
 
 Misfit encode_date(const Cell& cell, Buffer& out) {
   if (cell.storage() != StorageClass::text) return Misfit::storage_class;
-  const auto days = parse_date(cell.text());
-  if (!days) return Misfit::not_a_date;
+  std::int32_t days = 0;
+  if (!parse_date(cell.text(), days)) return Misfit::not_a_date;
   out.put_int32(4);
-  out.put_int32(*days);
+  out.put_int32(days);
   return Misfit::none;
 }
 
 Misfit encode_time(const Cell& cell, Buffer& out) {
   if (cell.storage() != StorageClass::text) return Misfit::storage_class;
-  const auto microseconds = parse_time(cell.text());
-  if (!microseconds) return Misfit::not_a_time;
+  std::int64_t microseconds = 0;
+  if (!parse_time(cell.text(), microseconds)) return Misfit::not_a_time;
   out.put_int32(8);
-  out.put_int64(*microseconds);
+  out.put_int64(microseconds);
   return Misfit::none;
 }
 
 template <bool kZoned>
 Misfit encode_timestamp(const Cell& cell, Buffer& out) {
   if (cell.storage() != StorageClass::text) return Misfit::storage_class;
-  const auto microseconds = kZoned ? parse_timestamptz(cell.text()) : parse_timestamp(cell.text());
-  if (!microseconds) {
-    // Only now the second look: which of the two would have taken it?
-    const auto other = kZoned ? parse_timestamp(cell.text()) : parse_timestamptz(cell.text());
+  std::int64_t microseconds = 0;
+  const bool fits =
+      kZoned ? parse_timestamptz(cell.text(), microseconds) : parse_timestamp(cell.text(), microseconds);
+  if (!fits) {
+    // Only now the second look: would the other one have taken it?
+    const bool other =
+        kZoned ? parse_timestamp(cell.text(), microseconds) : parse_timestamptz(cell.text(), microseconds);
     if (!other) return Misfit::not_a_timestamp;
     return kZoned ? Misfit::zone_missing : Misfit::zone_not_expected;
   }
   out.put_int32(8);
-  out.put_int64(*microseconds);
+  out.put_int64(microseconds);
   return Misfit::none;
 }
 
@@ -232,7 +235,7 @@ Misfit encode_jsonb(const Cell& cell, Buffer& out) {
   if (const Misfit misfit = json_text_of(cell, room, text); misfit != Misfit::none) return misfit;
   return with_length(out, [&] {
     out.put_byte(std::byte{1});  // the version of jsonb's binary form
-    return canonical_jsonb(text, out) == JsonbCheck::ok ? Misfit::none : Misfit::jsonb_would_change;
+    return canonical_jsonb(text, out) == JsonbResult::ok ? Misfit::none : Misfit::jsonb_would_change;
   });
 }
 

@@ -8,7 +8,7 @@ namespace {
 Catalog catalog_of(const std::string& sql) {
   const Folder folder;
   Writer(folder / "a.db").run(sql);
-  const Connection connection(folder / "a.db", Access::read);
+  const SqliteConnection connection(folder / "a.db", Access::read);
   connection.pin();
   return read_catalog(connection);
 }
@@ -212,7 +212,7 @@ TEST(Catalog, ReadsTablesWithUnknownCollations) {
                              [](void*, int, const void*, int, const void*) { return 0; });
     writer.run("CREATE TABLE t(x TEXT COLLATE unicase UNIQUE)");
   }
-  const Connection connection(folder / "a.db", Access::read);
+  const SqliteConnection connection(folder / "a.db", Access::read);
   const Catalog catalog = read_catalog(connection);
   EXPECT_EQ(catalog.tables.at(0).indexes.at(0).columns.at(0).collation, "unicase");
 }

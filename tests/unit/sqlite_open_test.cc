@@ -8,8 +8,6 @@
 namespace sluice {
 namespace {
 
-
-
 bool says(const Error& error, const std::string& part) {
   return error.describe().find(part) != std::string::npos && error.fault() == Fault::source_unreadable &&
          error.describe().find('\n') == std::string::npos;
@@ -132,7 +130,7 @@ TEST(OpenSqlite, SaysWhenSomeoneIsWriting) {
   const Folder folder;
   const Writer writer(folder / "a.db");
   writer.run("CREATE TABLE t(x); BEGIN EXCLUSIVE");
-  const Connection connection(folder / "a.db", Access::read);
+  const SqliteConnection connection(folder / "a.db", Access::read);
   sqlite3_busy_timeout(connection.get(), 0);
   try {
     connection.pin();
@@ -152,14 +150,24 @@ TEST(OpenSqlite, TakesANameThatLooksLikeAUriAsAName) {
   std::filesystem::current_path(before);
 }
 
-TEST(OpenSqlite, NeverWritesEvenOnTheConnectionThatFences) {
+TEST(OpenSqlite, KeepsWritersOutByAFenceThatItselfWritesNothing) {
   const Folder folder;
   Writer(folder / "a.db").run("CREATE TABLE t(x)");
-  const Connection fence(folder / "a.db", Access::fence);
+  const SqliteConnection fence(folder / "a.db", Access::fence);
   EXPECT_TRUE(fence.writable());
+  fence.execute("BEGIN IMMEDIATE");
+  const Writer writer(folder / "a.db");
+  sqlite3_busy_timeout(writer.get(), 0);
+  EXPECT_EQ(writer.try_run("INSERT INTO t VALUES (1)"), SQLITE_BUSY);
+  fence.unpin();
+  writer.run("INSERT INTO t VALUES (1)");
   EXPECT_THROW(fence.execute("CREATE TABLE u(x)"), Error);
   EXPECT_THROW(fence.execute("INSERT INTO t VALUES (1)"), Error);
-  EXPECT_THROW(fence.execute("SELECT \"nothing\" FROM t"), Error) << "a name must not become a text";
+  EXPECT_THROW(fence.execute("PRAGMA journal_mode=WAL"), Error);
+  const SqliteConnection reading(folder / "a.db", Access::read);
+  EXPECT_FALSE(reading.writable());
+  EXPECT_THROW(reading.execute("INSERT INTO t VALUES (1)"), Error);
+  EXPECT_THROW(reading.execute("SELECT \"nothing\" FROM t"), Error) << "a name must not become a text";
 }
 
 TEST(OpenSqlite, StandsInForCollationsItDoesNotKnow) {
@@ -170,7 +178,7 @@ TEST(OpenSqlite, StandsInForCollationsItDoesNotKnow) {
                              [](void*, int, const void*, int, const void*) { return 0; });
     writer.run("CREATE TABLE t(x TEXT COLLATE unicase PRIMARY KEY); INSERT INTO t VALUES ('b')");
   }
-  const Connection connection(folder / "a.db", Access::read);
+  const SqliteConnection connection(folder / "a.db", Access::read);
   EXPECT_TRUE(connection.unknown_collations().empty());
   connection.execute("SELECT * FROM t WHERE x > 'a' ORDER BY x");
   EXPECT_EQ(connection.unknown_collations(), std::set<std::string>{"unicase"});

@@ -16,7 +16,7 @@ class ScanTest : public ::testing::Test {
     open();
   }
   void open() {
-    connection_ = std::make_unique<Connection>(path(), Access::read);
+    connection_ = std::make_unique<SqliteConnection>(path(), Access::read);
     connection_->pin();
     catalog_ = read_catalog(*connection_);
     source_ = std::make_unique<TableSource>(*connection_);
@@ -36,7 +36,7 @@ class ScanTest : public ::testing::Test {
   }
 
   Folder folder_;
-  std::unique_ptr<Connection> connection_;
+  std::unique_ptr<SqliteConnection> connection_;
   Catalog catalog_;
   std::unique_ptr<TableSource> source_;
 };

@@ -22,6 +22,7 @@ class BusyWriter {
     for (;;) {
       static_cast<void>(
           writer.try_run("BEGIN IMMEDIATE; UPDATE a SET n = n + 1; UPDATE b SET n = n + 1; COMMIT"));
+      std::this_thread::sleep_for(std::chrono::microseconds(200));
     }
   }
   ~BusyWriter() {
@@ -167,7 +168,7 @@ TEST(Snapshot, FindsTheSameTipInTheLogAsInItsIndex) {
   const Folder folder;
   const Writer writer(folder / "a.db");
   writer.run("PRAGMA journal_mode=WAL; CREATE TABLE t(x)");
-  const Connection connection(folder / "a.db", Access::read);
+  const SqliteConnection connection(folder / "a.db", Access::read);
   for (int i = 0; i < 20; ++i) {
     writer.run("INSERT INTO t VALUES (randomblob(3000))");
     // Frames without a commit: a transaction that outgrows its cache and changes its mind.
