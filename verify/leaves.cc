@@ -130,8 +130,9 @@ void TableLeaves::add(std::span<const std::byte> tuple) {
     return;
   }
   const std::int64_t key = rule_.key_of(tuple);
-  const auto leaf = std::lower_bound(leaves_.begin(), leaves_.end() - 1, key,
-                                     [](const Leaf& at, std::int64_t wanted) { return at.last_key < wanted; });
+  const auto leaf =
+      std::lower_bound(leaves_.begin(), leaves_.end() - 1, key,
+                       [](const Leaf& at, std::int64_t wanted) { return at.last_key < wanted; });
   leaf->rows += one;
 }
 

@@ -23,8 +23,9 @@ std::string line_of(const Progress& progress, double seconds) {
   if (progress.fraction > 0.02 && progress.fraction <= 1.0) {
     eta = human_seconds(seconds * (1.0 - progress.fraction) / progress.fraction);
   }
-  return fmt::format("{:<8} {:>3.0f} %  {} rows  {} rows/s  {}/s  ETA {}", progress.phase, progress.fraction * 100,
-                     human_count(progress.rows), human_count(static_cast<std::uint64_t>(rows)),
+  return fmt::format("{:<8} {:>3.0f} %  {} rows  {} rows/s  {}/s  ETA {}", progress.phase,
+                     progress.fraction * 100, human_count(progress.rows),
+                     human_count(static_cast<std::uint64_t>(rows)),
                      human_bytes(static_cast<std::uint64_t>(bytes)), eta);
 }
 

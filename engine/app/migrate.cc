@@ -83,8 +83,9 @@ std::vector<ObjectOutcome> objects_of(const MigrationPlan& plan, const std::vect
       if (!step.object.created) {
         const bool validation = plan.steps[step.number].phase == StepPhase::validate;
         object.created = validation;
-        object.reason = step.object.reason + (validation ? "; the key is in force for new rows and left NOT VALID"
-                                                         : "; its unique index is kept");
+        object.reason =
+            step.object.reason + (validation ? "; the key is in force for new rows and left NOT VALID"
+                                             : "; its unique index is kept");
       }
     }
     ObjectOutcome& object = objects[found->second];
@@ -207,12 +208,14 @@ class Migration {
     if (run_.state == RunState::loading) {
       console_.say(fmt::format("going on with an earlier run: {} of {} ranges are done", done, work.size()));
     } else {
-      console_.say("this source was loaded before and has not changed; verifying again (--restart loads it anew)");
+      console_.say(
+          "this source was loaded before and has not changed; verifying again (--restart loads it anew)");
     }
   }
 
   void connect_lanes(std::size_t count) {
-    while (connections_.size() < count) connections_.push_back(std::make_unique<Connection>(endpoint_.conninfo));
+    while (connections_.size() < count)
+      connections_.push_back(std::make_unique<Connection>(endpoint_.conninfo));
   }
 
   // ---- load ----
@@ -314,7 +317,8 @@ class Migration {
       work.tasks = waiting.size();
       work.body = [&](std::size_t lane, std::size_t task) {
         const Step& step = plan_.steps[waiting[task]];
-        done[task] = run_step(*connections_[lane], run_.run_id, waiting[task], step, claim).has_value() ? 1 : 0;
+        done[task] =
+            run_step(*connections_[lane], run_.run_id, waiting[task], step, claim).has_value() ? 1 : 0;
       };
       if (!run_pipeline(work, stop_)) throw_interrupted();
       std::vector<std::size_t> left;
@@ -411,8 +415,8 @@ class Migration {
     if (any_rejected()) report_rejects();
     write_report();
     if (endpoint_.local) {
-      std::cout << "look at it: " << endpoint_.local->psql_command << "\nstop it:    " << endpoint_.local->stop_command
-                << "\n";
+      std::cout << "look at it: " << endpoint_.local->psql_command
+                << "\nstop it:    " << endpoint_.local->stop_command << "\n";
     }
     std::cout.flush();
     return report_.exit_status;
@@ -428,8 +432,8 @@ class Migration {
       }
       std::cout << fmt::format("rejected: {} rows of {}: column {} ({} to {}) holds {}: {}\n",
                                human_count(group.rows), group.table, group.column,
-                               group.declared_type.empty() ? "no type" : group.declared_type, group.target_type,
-                               group.storage_class, group.reason);
+                               group.declared_type.empty() ? "no type" : group.declared_type,
+                               group.target_type, group.storage_class, group.reason);
     }
     const std::filesystem::path path =
         options_.report_directory.empty()
@@ -439,7 +443,8 @@ class Migration {
     read_failures(*connections_.front(), run_.run_id,
                   [&](std::string_view record) { file << record << '\n'; });
     file.flush();
-    if (!file) throw Error(Fault::output, "cannot write " + path.string(), "make room or choose another --report");
+    if (!file)
+      throw Error(Fault::output, "cannot write " + path.string(), "make room or choose another --report");
     std::cout << "rejected rows are in " << path.string() << " and in sluice.failure\n";
   }
 

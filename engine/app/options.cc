@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <toml++/toml.h>
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
@@ -9,7 +10,6 @@
 #include <charconv>
 #include <map>
 #include <thread>
-#include <toml++/toml.h>
 
 #include "engine/app/version.h"
 #include "engine/model/error.h"
@@ -40,8 +40,8 @@ std::string choices_of(const std::map<std::string, Value>& choices) {
 
 // Maps a word to a value; anything else is refused with the list of words.
 template <class Value>
-CLI::Option* add_choice(CLI::App& app, const std::string& flags, Value& value, std::map<std::string, Value> choices,
-                        const std::string& help) {
+CLI::Option* add_choice(CLI::App& app, const std::string& flags, Value& value,
+                        std::map<std::string, Value> choices, const std::string& help) {
   return app.add_option_function<std::string>(
       flags,
       [&value, choices = std::move(choices), flags](const std::string& word) {
@@ -59,7 +59,8 @@ void add_migrate_options(CLI::App& app, MigrateOptions& options) {
   app.add_option("TARGET", options.target,
                  "The PostgreSQL database: postgresql://..., 'host=... dbname=...', or local:DIR for an\n"
                  "embedded server in DIR. Without it: local:<name of the file>.pg");
-  app.add_option("-j,--jobs", options.jobs, fmt::format("Connections that load at the same time [{}]", options.jobs))
+  app.add_option("-j,--jobs", options.jobs,
+                 fmt::format("Connections that load at the same time [{}]", options.jobs))
       ->type_name("N")
       ->check(CLI::Range(std::size_t{1}, kJobsMax));
   app.add_option("--index-jobs", options.index_jobs, "Indexes and constraints made at the same time [4]")
@@ -72,7 +73,9 @@ void add_migrate_options(CLI::App& app, MigrateOptions& options) {
   app.add_option("--include", options.include, "Only tables whose name matches; * and ? are wildcards")
       ->type_name("PATTERN")
       ->delimiter(',');
-  app.add_option("--exclude", options.exclude, "No tables whose name matches")->type_name("PATTERN")->delimiter(',');
+  app.add_option("--exclude", options.exclude, "No tables whose name matches")
+      ->type_name("PATTERN")
+      ->delimiter(',');
   app.add_option("--schema", options.schema, "Schema to load into, created where missing [public]")
       ->type_name("NAME");
   add_choice<ExistingTables>(app, "--table-handling", options.table_handling,
@@ -89,18 +92,18 @@ void add_migrate_options(CLI::App& app, MigrateOptions& options) {
       ->type_name("MODE");
   app.add_flag("--dry-run", options.dry_run, "Print the DDL and the ranges; change nothing");
   app.add_flag("--restart", options.restart, "Give up an earlier run, drop what it created and begin again");
-  add_choice<ProgressMode>(app, "--progress", options.progress,
-                           {{"auto", ProgressMode::automatic},
-                            {"plain", ProgressMode::plain},
-                            {"none", ProgressMode::none}},
-                           "auto (a live line on a terminal), plain or none [auto]")
+  add_choice<ProgressMode>(
+      app, "--progress", options.progress,
+      {{"auto", ProgressMode::automatic}, {"plain", ProgressMode::plain}, {"none", ProgressMode::none}},
+      "auto (a live line on a terminal), plain or none [auto]")
       ->type_name("MODE");
   app.add_option("--report", options.report_directory,
                  "Write report.json, schema.sql and, where rows were rejected, rejects.jsonl")
       ->type_name("DIR");
 }
 
-[[noreturn]] void refuse_config(const std::string& file, const toml::source_region& where, const std::string& why) {
+[[noreturn]] void refuse_config(const std::string& file, const toml::source_region& where,
+                                const std::string& why) {
   throw Error(Fault::usage, fmt::format("{}:{}: {}", file, where.begin.line, why),
               "keys are the long flags without dashes in front, such as jobs = 4");
 }
@@ -180,22 +183,22 @@ std::uint64_t parse_size(const std::string& text) {
   for (const char* at = end; at != text.data() + text.size(); ++at) {
     if (*at != ' ') unit += static_cast<char>(std::tolower(static_cast<unsigned char>(*at)));
   }
-  constexpr std::array<std::pair<std::string_view, std::uint64_t>, 14> kUnits = {
-      {{"", 1},
-       {"b", 1},
-       {"k", 1024},
-       {"kb", 1000},
-       {"kib", 1024},
-       {"m", 1048576},
-       {"mb", 1000000},
-       {"mib", 1048576},
-       {"g", 1073741824},
-       {"gb", 1000000000},
-       {"gib", 1073741824},
-       {"t", 1099511627776},
-       {"tb", 1000000000000},
-       {"tib", 1099511627776}}};
-  const auto* found = std::find_if(kUnits.begin(), kUnits.end(), [&](const auto& row) { return row.first == unit; });
+  constexpr std::array<std::pair<std::string_view, std::uint64_t>, 14> kUnits = {{{"", 1},
+                                                                                  {"b", 1},
+                                                                                  {"k", 1024},
+                                                                                  {"kb", 1000},
+                                                                                  {"kib", 1024},
+                                                                                  {"m", 1048576},
+                                                                                  {"mb", 1000000},
+                                                                                  {"mib", 1048576},
+                                                                                  {"g", 1073741824},
+                                                                                  {"gb", 1000000000},
+                                                                                  {"gib", 1073741824},
+                                                                                  {"t", 1099511627776},
+                                                                                  {"tb", 1000000000000},
+                                                                                  {"tib", 1099511627776}}};
+  const auto* found =
+      std::find_if(kUnits.begin(), kUnits.end(), [&](const auto& row) { return row.first == unit; });
   if (status != std::errc{} || number == 0 || found == kUnits.end() || number > UINT64_MAX / found->second) {
     throw Error(Fault::usage, "not a size: " + text, "write it like 32MB, 64MiB or 5000000");
   }
@@ -203,7 +206,8 @@ std::uint64_t parse_size(const std::string& text) {
 }
 
 Command parse_command_line(int argc, const char* const* argv) {
-  CLI::App app("sluice moves a SQLite database into PostgreSQL, and proves that every row arrived.", "sluice");
+  CLI::App app("sluice moves a SQLite database into PostgreSQL, and proves that every row arrived.",
+               "sluice");
   app.formatter(std::make_shared<HelpFormatter>());
   app.require_subcommand(1);
   bool want_version = false;
@@ -214,8 +218,8 @@ Command parse_command_line(int argc, const char* const* argv) {
 
   MigrateOptions migrate;
   migrate.jobs = default_jobs();
-  CLI::App* migrate_command = app.add_subcommand(
-      "migrate", "Move a SQLite file: schema, rows, indexes, keys, verification, report");
+  CLI::App* migrate_command =
+      app.add_subcommand("migrate", "Move a SQLite file: schema, rows, indexes, keys, verification, report");
   add_migrate_options(*migrate_command, migrate);
   migrate_command->footer(
       "Exit status: 0 done and verified, 2 usage, 3 rows were rejected, 4 verification found differences,\n"
@@ -223,7 +227,8 @@ Command parse_command_line(int argc, const char* const* argv) {
       "refused, 21 target unavailable, 70 a bug.");
 
   StatusOptions status;
-  CLI::App* status_command = app.add_subcommand("status", "Show runs, ranges, rates and failures from the ledger");
+  CLI::App* status_command =
+      app.add_subcommand("status", "Show runs, ranges, rates and failures from the ledger");
   status_command->add_option("TARGET", status.target, "The PostgreSQL database, or local:DIR")->required();
 
   std::string config_file;
@@ -245,8 +250,9 @@ Command parse_command_line(int argc, const char* const* argv) {
     return PrintAndExit{chosen.empty() ? app.help() : chosen.front()->help()};
   } catch (const CLI::Error& error) {
     const auto chosen = app.get_subcommands();
-    throw Error(Fault::usage, error.what(),
-                chosen.empty() ? "see sluice --help" : "see sluice " + chosen.front()->get_name() + " --help");
+    throw Error(
+        Fault::usage, error.what(),
+        chosen.empty() ? "see sluice --help" : "see sluice " + chosen.front()->get_name() + " --help");
   }
   if (status_command->parsed()) return status;
   return migrate;

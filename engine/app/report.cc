@@ -41,12 +41,9 @@ Json json_of(const TableReport& table) {
 }
 
 Json json_of(const ObjectOutcome& object) {
-  return {{"kind", object.kind},
-          {"table", object.table},
-          {"name", object.name},
-          {"status", object.created ? "created" : "not_created"},
-          {"sql", object.sql},
-          {"reason", object.reason},
+  return {{"kind", object.kind},        {"table", object.table},
+          {"name", object.name},        {"status", object.created ? "created" : "not_created"},
+          {"sql", object.sql},          {"reason", object.reason},
           {"proposal", object.proposal}};
 }
 
@@ -57,28 +54,29 @@ std::string report_json(const Report& report) {
   for (const TableReport& table : report.tables) tables.push_back(json_of(table));
   Json objects = Json::array();
   for (const ObjectOutcome& object : report.objects) objects.push_back(json_of(object));
-  const Json json = {
-      {"status", report.status},
-      {"exit_status", report.exit_status},
-      {"root", report.root},
-      {"error", report.error},
-      {"sluice_version", kVersion},
-      {"source",
-       {{"path", report.source_path}, {"bytes", report.source_bytes}, {"fingerprint", report.source_fingerprint}}},
-      {"target",
-       {{"database", report.target_database},
-        {"schema", report.target_schema},
-        {"server_version", report.server_version}}},
-      {"tables", tables},
-      {"objects", objects},
-      {"phases",
-       {{"profile", rounded(report.phases.profile)},
-        {"load", rounded(report.phases.load)},
-        {"indexes", rounded(report.phases.indexes)},
-        {"constraints", rounded(report.phases.constraints)},
-        {"verify", rounded(report.phases.verify)},
-        {"total", rounded(report.phases.total)}}},
-      {"peak_memory_bytes", report.peak_memory_bytes}};
+  const Json json = {{"status", report.status},
+                     {"exit_status", report.exit_status},
+                     {"root", report.root},
+                     {"error", report.error},
+                     {"sluice_version", kVersion},
+                     {"source",
+                      {{"path", report.source_path},
+                       {"bytes", report.source_bytes},
+                       {"fingerprint", report.source_fingerprint}}},
+                     {"target",
+                      {{"database", report.target_database},
+                       {"schema", report.target_schema},
+                       {"server_version", report.server_version}}},
+                     {"tables", tables},
+                     {"objects", objects},
+                     {"phases",
+                      {{"profile", rounded(report.phases.profile)},
+                       {"load", rounded(report.phases.load)},
+                       {"indexes", rounded(report.phases.indexes)},
+                       {"constraints", rounded(report.phases.constraints)},
+                       {"verify", rounded(report.phases.verify)},
+                       {"total", rounded(report.phases.total)}}},
+                     {"peak_memory_bytes", report.peak_memory_bytes}};
   // Names come from the source and may be any bytes; a report must not fail over one.
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
@@ -87,28 +85,28 @@ std::string summary_text(const Report& report) {
   std::size_t width = 5;
   for (const TableReport& table : report.tables) width = std::max(width, table.source.size());
   width = std::min<std::size_t>(width, 40);
-  std::string text =
-      fmt::format("{:<{}}  {:>13}  {:>9}  {:>10}  {:>9}  {}\n", "table", width, "rows", "rejected", "bytes", "seconds",
-                  "verified");
+  std::string text = fmt::format("{:<{}}  {:>13}  {:>9}  {:>10}  {:>9}  {}\n", "table", width, "rows",
+                                 "rejected", "bytes", "seconds", "verified");
   TableReport total;
   for (const TableReport& table : report.tables) {
     std::string name = table.source;
     for (char& c : name) {
       if (static_cast<unsigned char>(c) < 0x20) c = ' ';
     }
-    text += fmt::format("{:<{}}  {:>13}  {:>9}  {:>10}  {:>9.2f}  {}\n", name, width, human_count(table.rows_loaded),
-                        human_count(table.rows_rejected), human_bytes(table.bytes), table.seconds,
-                        table.verified ? "yes" : "no");
+    text += fmt::format("{:<{}}  {:>13}  {:>9}  {:>10}  {:>9.2f}  {}\n", name, width,
+                        human_count(table.rows_loaded), human_count(table.rows_rejected),
+                        human_bytes(table.bytes), table.seconds, table.verified ? "yes" : "no");
     total.rows_loaded += table.rows_loaded;
     total.rows_rejected += table.rows_rejected;
     total.bytes += table.bytes;
   }
-  text += fmt::format("{:<{}}  {:>13}  {:>9}  {:>10}  {:>9.2f}\n", "total", width, human_count(total.rows_loaded),
-                      human_count(total.rows_rejected), human_bytes(total.bytes), report.phases.total);
+  text +=
+      fmt::format("{:<{}}  {:>13}  {:>9}  {:>10}  {:>9.2f}\n", "total", width, human_count(total.rows_loaded),
+                  human_count(total.rows_rejected), human_bytes(total.bytes), report.phases.total);
   const PhaseSeconds& phases = report.phases;
-  text += fmt::format("phases: load {:.2f} s, indexes {:.2f} s, constraints {:.2f} s, verify {:.2f} s; peak memory {}\n",
-                      phases.load, phases.indexes, phases.constraints, phases.verify,
-                      human_bytes(report.peak_memory_bytes));
+  text += fmt::format(
+      "phases: load {:.2f} s, indexes {:.2f} s, constraints {:.2f} s, verify {:.2f} s; peak memory {}\n",
+      phases.load, phases.indexes, phases.constraints, phases.verify, human_bytes(report.peak_memory_bytes));
   const auto created = std::count_if(report.objects.begin(), report.objects.end(),
                                      [](const ObjectOutcome& object) { return object.created; });
   const auto missing = static_cast<std::int64_t>(report.objects.size()) - created;

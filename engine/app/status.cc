@@ -22,8 +22,8 @@ struct TableState {
 };
 
 void print_run(Connection& connection, const RunRecord& run) {
-  std::cout << fmt::format("run {}  {}\n  source {}\n  schema {}, began {} UTC{}\n", run.run_id, name_of(run.state),
-                           run.source, run.schema, run.started_at,
+  std::cout << fmt::format("run {}  {}\n  source {}\n  schema {}, began {} UTC{}\n", run.run_id,
+                           name_of(run.state), run.source, run.schema, run.started_at,
                            run.finished_at.empty() ? "" : ", ended " + run.finished_at + " UTC");
   if (!run.root.empty()) std::cout << "  root " << run.root << "\n";
   const std::vector<TableRecord> tables = list_tables(connection, run.run_id);
@@ -38,17 +38,19 @@ void print_run(Connection& connection, const RunRecord& run) {
     state.bytes += work.seal.bytes;
     state.seconds += work.seal.seconds;
   }
-  std::cout << fmt::format("  {:<32}  {:>11}  {:>13}  {:>9}  {:>10}  {:>12}\n", "table", "ranges", "rows", "rejected",
-                           "bytes", "rows/s a lane");
+  std::cout << fmt::format("  {:<32}  {:>11}  {:>13}  {:>9}  {:>10}  {:>12}\n", "table", "ranges", "rows",
+                           "rejected", "bytes", "rows/s a lane");
   for (std::size_t i = 0; i < tables.size(); ++i) {
     const TableState& state = states[i];
     const double rate = state.seconds > 0 ? static_cast<double>(state.rows) / state.seconds : 0;
     std::cout << fmt::format("  {:<32}  {:>5}/{:<5}  {:>13}  {:>9}  {:>10}  {:>12}\n", tables[i].source,
-                             state.ranges_done, state.ranges, human_count(state.rows), human_count(state.rejected),
-                             human_bytes(state.bytes), human_count(static_cast<std::uint64_t>(rate)));
+                             state.ranges_done, state.ranges, human_count(state.rows),
+                             human_count(state.rejected), human_bytes(state.bytes),
+                             human_count(static_cast<std::uint64_t>(rate)));
   }
   const std::vector<StepRecord> steps = list_steps(connection, run.run_id);
-  const auto done = std::count_if(steps.begin(), steps.end(), [](const StepRecord& step) { return step.done; });
+  const auto done =
+      std::count_if(steps.begin(), steps.end(), [](const StepRecord& step) { return step.done; });
   std::cout << fmt::format("  steps after the load: {} of {} done\n", done, steps.size());
   for (const StepRecord& step : steps) {
     if (step.done && !step.object.created && !step.object.kind.empty()) {
@@ -57,8 +59,8 @@ void print_run(Connection& connection, const RunRecord& run) {
     }
   }
   for (const FailureGroup& group : group_failures(connection, run.run_id)) {
-    std::cout << fmt::format("  rejected: {} rows of {}: column {}: {}\n", human_count(group.rows), group.table,
-                             group.column, group.reason);
+    std::cout << fmt::format("  rejected: {} rows of {}: column {}: {}\n", human_count(group.rows),
+                             group.table, group.column, group.reason);
   }
 }
 

@@ -66,8 +66,8 @@ std::set<std::uint32_t> ranges_by_transaction(Connection& connection, const Tabl
 }
 
 void explain(TableVerdict& verdict, Connection& connection, const TablePlan& plan,
-             const std::vector<const WorkRecord*>& ranges, const TableLeaves& source, const TableLeaves& target,
-             const std::vector<std::size_t>& differing) {
+             const std::vector<const WorkRecord*>& ranges, const TableLeaves& source,
+             const TableLeaves& target, const std::vector<std::size_t>& differing) {
   std::set<std::uint32_t> named;
   if (source.ordered()) {
     for (const std::size_t leaf : differing) {
@@ -93,7 +93,8 @@ TableLeaves leaves_from_ledger(const TablePlan& plan, const std::vector<const Wo
   return TableLeaves(plan, digests);
 }
 
-std::vector<TableVerdict> verify_full(const VerificationWork& work, Console& console, const StopRequest& stop) {
+std::vector<TableVerdict> verify_full(const VerificationWork& work, Console& console,
+                                      const StopRequest& stop) {
   const std::vector<ReadTask> tasks = cut_read_back(work);
   std::vector<TableLeaves> target;
   std::uint64_t rows_expected = 0;
@@ -155,8 +156,8 @@ std::vector<TableVerdict> verify_full(const VerificationWork& work, Console& con
     const std::vector<std::size_t> differing = differing_leaves(source, target[table]);
     verdicts[table].equal = differing.empty() && source.root() == target[table].root();
     if (!verdicts[table].equal) {
-      explain(verdicts[table], *work.connections->front(), work.plan->tables[table], work.ranges[table], source,
-              target[table], differing);
+      explain(verdicts[table], *work.connections->front(), work.plan->tables[table], work.ranges[table],
+              source, target[table], differing);
     }
   }
   return verdicts;

@@ -25,14 +25,15 @@ struct TableVerdict {
 TableLeaves leaves_from_ledger(const TablePlan& plan, const std::vector<const WorkRecord*>& ranges);
 
 struct VerificationWork {
-  const MigrationPlan* plan = nullptr;                       // borrowed
-  const std::vector<TableLeaves>* source = nullptr;          // per table
-  std::vector<std::vector<const WorkRecord*>> ranges;        // per table, in range order
+  const MigrationPlan* plan = nullptr;                                    // borrowed
+  const std::vector<TableLeaves>* source = nullptr;                       // per table
+  std::vector<std::vector<const WorkRecord*>> ranges;                     // per table, in range order
   const std::vector<std::unique_ptr<Connection>>* connections = nullptr;  // one per lane
 };
 
 // Reads every table back over all connections and compares leaf by leaf. Nothing when stopped.
-std::vector<TableVerdict> verify_full(const VerificationWork& work, Console& console, const StopRequest& stop);
+std::vector<TableVerdict> verify_full(const VerificationWork& work, Console& console,
+                                      const StopRequest& stop);
 
 // Compares row counts alone.
 std::vector<TableVerdict> verify_counts(const VerificationWork& work, const StopRequest& stop);

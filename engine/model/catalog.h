@@ -85,7 +85,7 @@ struct Catalog {
 struct TableOutline {
   std::uint64_t bytes = 0;  // leaf pages times page size; overflow pages are not seen
   // Ascending and evenly spread over the bytes. At most one of the two is filled.
-  std::vector<std::int64_t> rowids;             // each the last rowid of a run of leaf pages
+  std::vector<std::int64_t> rowids;               // each the last rowid of a run of leaf pages
   std::vector<std::vector<KeyValue>> key_tuples;  // each the first key after a run of leaf pages
 };
 

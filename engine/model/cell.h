@@ -34,7 +34,9 @@ class Cell {
     return cell;
   }
   // Text is UTF-8 whatever the encoding of the file, but not necessarily valid, and may contain NUL.
-  static Cell of_text(std::string_view text) { return of_bytes(StorageClass::text, text.data(), text.size()); }
+  static Cell of_text(std::string_view text) {
+    return of_bytes(StorageClass::text, text.data(), text.size());
+  }
   static Cell of_blob(std::span<const std::byte> bytes) {
     return of_bytes(StorageClass::blob, bytes.data(), bytes.size());
   }

@@ -78,17 +78,17 @@ std::string Error::describe() const {
   std::string text(name_of(fault_));
   text += ": ";
   text += what_;
-  if (!sqlstate_.empty()) text += " [" + sqlstate_ + "]";
+  if (!sqlstate_.empty()) text.append(" [").append(sqlstate_).append("]");
   const char* separator = " in ";
   const auto add = [&](const std::string& part) {
     text += separator + part;
     separator = ", ";
   };
   if (!where_.table.empty()) add(where_.table);
-  if (where_.range) add("range " + std::to_string(static_cast<std::uint32_t>(*where_.range)));
-  if (where_.row) add("row " + std::to_string(*where_.row));
-  if (!where_.column.empty()) add("column " + where_.column);
-  if (!advice_.empty()) text += "; " + advice_;
+  if (where_.range) add(std::string("range ").append(std::to_string(static_cast<std::uint32_t>(*where_.range))));
+  if (where_.row) add(std::string("row ").append(std::to_string(*where_.row)));
+  if (!where_.column.empty()) add(std::string("column ").append(where_.column));
+  if (!advice_.empty()) text.append("; ").append(advice_);
   return text;
 }
 

@@ -79,7 +79,7 @@ struct Step {
 
 struct MigrationPlan {
   std::string schema;
-  std::vector<TablePlan> tables;       // largest first
+  std::vector<TablePlan> tables;  // largest first
   std::vector<Step> steps;
   std::vector<ObjectOutcome> left_out;  // known before the first row not to arrive as objects
 };

@@ -30,18 +30,17 @@ std::string format_tuple(const std::vector<KeyValue>& tuple) {
   std::string text;
   for (const KeyValue& value : tuple) {
     if (!text.empty()) text += ',';
-    text += std::visit(
-        Overloaded{
-            [](std::int64_t integer) { return "i" + std::to_string(integer); },
-            [](double real) {
-              // The bits, because decimal text would have to be proven exact.
-              const auto bits = std::bit_cast<std::uint64_t>(real);
-              return "r" + to_hex(Digest{0, bits}).substr(16);
-            },
-            [](const TextValue& value) { return "t" + hex_of(value.bytes); },
-            [](const BlobValue& value) { return "b" + hex_of(value.bytes); },
-        },
-        value);
+    text += std::visit(Overloaded{
+                           [](std::int64_t integer) { return "i" + std::to_string(integer); },
+                           [](double real) {
+                             // The bits, because decimal text would have to be proven exact.
+                             const auto bits = std::bit_cast<std::uint64_t>(real);
+                             return "r" + to_hex(Digest{0, bits}).substr(16);
+                           },
+                           [](const TextValue& value) { return "t" + hex_of(value.bytes); },
+                           [](const BlobValue& value) { return "b" + hex_of(value.bytes); },
+                       },
+                       value);
   }
   return text;
 }

@@ -35,7 +35,8 @@ const ColumnPlan* find_column(const TablePlan& plan, const std::string& name) {
   return found == plan.columns.end() ? nullptr : &*found;
 }
 
-std::optional<std::vector<std::string>> target_names(const TablePlan& plan, const std::vector<std::string>& sources) {
+std::optional<std::vector<std::string>> target_names(const TablePlan& plan,
+                                                     const std::vector<std::string>& sources) {
   std::vector<std::string> targets;
   for (const std::string& source : sources) {
     const ColumnPlan* column = find_column(plan, source);
@@ -67,14 +68,16 @@ std::string proposed_part(const TablePlan& plan, const SourceIndexColumn& column
 std::string propose_index(const TablePlan& plan, const SourceIndex& index) {
   std::vector<std::string> parts;
   for (const SourceIndexColumn& column : index.columns) parts.push_back(proposed_part(plan, column));
-  return std::string("CREATE ") + (index.unique ? "UNIQUE " : "") + "INDEX " + quote_identifier(index.name) + " ON " +
-         table_name(plan) + " (" + join(parts, ", ") + ")" + (index.partial ? " WHERE ..." : "");
+  return std::string("CREATE ") + (index.unique ? "UNIQUE " : "") + "INDEX " + quote_identifier(index.name) +
+         " ON " + table_name(plan) + " (" + join(parts, ", ") + ")" + (index.partial ? " WHERE ..." : "");
 }
 
 // True when `word` stands in the SQL outside of strings, quoted names and comments.
 bool mentions_keyword(std::string_view sql, std::string_view word) {
   const std::string text = fold_ascii(sql);
-  const auto is_name = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c < 0; };
+  const auto is_name = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c < 0;
+  };
   for (std::size_t i = 0; i < text.size();) {
     const char c = text[i];
     if (c == '\'' || c == '"' || c == '`' || c == '[') {
@@ -134,13 +137,15 @@ class StepMaker {
 
   // The index is built first, side by side with others of the table; the constraint then takes it over,
   // which only touches the catalog.
-  void add_key(const PlannedTable& table, const std::string& kind, const char* constraint, const std::string& name,
-               const std::vector<std::string>& columns, const std::string& proposal) {
+  void add_key(const PlannedTable& table, const std::string& kind, const char* constraint,
+               const std::string& name, const std::vector<std::string>& columns,
+               const std::string& proposal) {
     ObjectOutcome object = object_of(kind.c_str(), table, name);
     object.proposal = proposal;
     const std::string quoted = quote_identifier(name);
     add_step(StepPhase::index,
-             "CREATE UNIQUE INDEX " + quoted + " ON " + table_name(*table.plan) + " (" + quoted_list(columns) + ")",
+             "CREATE UNIQUE INDEX " + quoted + " ON " + table_name(*table.plan) + " (" +
+                 quoted_list(columns) + ")",
              object);
     add_step(StepPhase::constraint,
              "ALTER TABLE " + table_name(*table.plan) + " ADD CONSTRAINT " + quoted + " " + constraint +
@@ -176,7 +181,8 @@ class StepMaker {
     bool descending = false;
     for (const SourceIndexColumn& column : index.columns) {
       if (column.name.empty()) return cannot("index on an expression, which is not translated");
-      if (collation_matters(plan, column)) return cannot("index with a collation that PostgreSQL does not have");
+      if (collation_matters(plan, column))
+        return cannot("index with a collation that PostgreSQL does not have");
       const ColumnPlan* planned = find_column(plan, column.name);
       if (planned == nullptr) return cannot("index on a column that does not arrive");
       columns.push_back(planned->target);
@@ -195,8 +201,8 @@ class StepMaker {
     ObjectOutcome object = object_of(kind, table, name);
     object.proposal = index.unique ? "remove the double rows, then create it" : "";
     add_step(StepPhase::index,
-             std::string("CREATE ") + (index.unique ? "UNIQUE " : "") + "INDEX " + quote_identifier(name) + " ON " +
-                 table_name(plan) + " (" + join(parts, ", ") + ")",
+             std::string("CREATE ") + (index.unique ? "UNIQUE " : "") + "INDEX " + quote_identifier(name) +
+                 " ON " + table_name(plan) + " (" + join(parts, ", ") + ")",
              std::move(object));
   }
 
@@ -211,7 +217,8 @@ class StepMaker {
   void add_foreign_keys(const PlannedTable& table) {
     NameSpace constraints;
     for (const SourceForeignKey& key : table.source->foreign_keys) {
-      add_foreign_key(table, key, constraints.claim(table.plan->target + "_" + join(key.columns, "_") + "_fkey"));
+      add_foreign_key(table, key,
+                      constraints.claim(table.plan->target + "_" + join(key.columns, "_") + "_fkey"));
     }
   }
 
@@ -219,12 +226,14 @@ class StepMaker {
     ObjectOutcome object = object_of("foreign_key", table, name);
     const auto cannot = [&](std::string reason) {
       object.reason = std::move(reason);
-      object.sql = "FOREIGN KEY (" + quoted_list(key.columns) + ") REFERENCES " + quote_identifier(key.parent) +
+      object.sql = "FOREIGN KEY (" + quoted_list(key.columns) + ") REFERENCES " +
+                   quote_identifier(key.parent) +
                    (key.parent_columns.empty() ? "" : " (" + quoted_list(key.parent_columns) + ")");
       leave_out(object);
     };
     const PlannedTable* parent = find_parent(key.parent);
-    if (parent == nullptr) return cannot("the parent table " + quote_identifier(key.parent) + " does not arrive");
+    if (parent == nullptr)
+      return cannot("the parent table " + quote_identifier(key.parent) + " does not arrive");
     std::vector<std::string> parent_sources = key.parent_columns;
     if (parent_sources.empty()) {
       for (const std::size_t column : parent->source->primary_key()) {
@@ -258,8 +267,8 @@ class StepMaker {
       match.push_back("p." + quote_identifier(parent_columns[i]) + " = c." + quote_identifier(columns[i]));
       present.push_back("c." + quote_identifier(columns[i]) + " IS NOT NULL");
     }
-    return "SELECT c.* FROM " + child + " c WHERE " + join(present, " AND ") + " AND NOT EXISTS (SELECT 1 FROM " +
-           parent + " p WHERE " + join(match, " AND ") + ")";
+    return "SELECT c.* FROM " + child + " c WHERE " + join(present, " AND ") +
+           " AND NOT EXISTS (SELECT 1 FROM " + parent + " p WHERE " + join(match, " AND ") + ")";
   }
 
   // The next value is one more than the largest of what is there and what AUTOINCREMENT gave out before;
@@ -269,13 +278,14 @@ class StepMaker {
     for (const ColumnPlan& column : table.plan->columns) {
       if (!column.identity) continue;
       const std::string name = table_name(*table.plan);
-      const std::string used = "greatest((SELECT max(" + quote_identifier(column.target) + ") FROM " + name + "), " +
-                               std::to_string(std::max<std::int64_t>(table.source->sequence.value_or(0), 0)) + ")";
+      const std::string used =
+          "greatest((SELECT max(" + quote_identifier(column.target) + ") FROM " + name + "), " +
+          std::to_string(std::max<std::int64_t>(table.source->sequence.value_or(0), 0)) + ")";
       add_step(StepPhase::finish,
                "SELECT CASE WHEN used < 9223372036854775807 THEN setval(sequence, used + 1, false) ELSE "
                "setval(sequence, used, true) END FROM (SELECT pg_get_serial_sequence(" +
-                   quote_literal(name) + ", " + quote_literal(column.target) + ")::regclass AS sequence, " + used +
-                   " AS used) AS state",
+                   quote_literal(name) + ", " + quote_literal(column.target) + ")::regclass AS sequence, " +
+                   used + " AS used) AS state",
                object_of("identity", table, column.target));
     }
   }
@@ -296,7 +306,8 @@ class StepMaker {
         ObjectOutcome object = object_of("generated", table, column.name);
         object.sql = table.source->sql;
         object.reason = "loaded as a plain column that holds the generated values";
-        object.proposal = "keep it up to date with a trigger, or drop it and add it as GENERATED ALWAYS AS (...) STORED";
+        object.proposal =
+            "keep it up to date with a trigger, or drop it and add it as GENERATED ALWAYS AS (...) STORED";
         leave_out(std::move(object));
       }
     }
@@ -304,7 +315,8 @@ class StepMaker {
       ObjectOutcome object = object_of("check", table, "");
       object.sql = table.source->sql;
       object.reason = "CHECK expressions are not translated";
-      object.proposal = "ALTER TABLE " + table_name(*table.plan) + " ADD CHECK (...) NOT VALID, then VALIDATE CONSTRAINT";
+      object.proposal =
+          "ALTER TABLE " + table_name(*table.plan) + " ADD CHECK (...) NOT VALID, then VALIDATE CONSTRAINT";
       leave_out(std::move(object));
     }
   }
@@ -329,7 +341,8 @@ class StepMaker {
         case SourceObjectKind::virtual_table:
           object.kind = "table";
           object.reason = "virtual table: its rows belong to a module of SQLite";
-          object.proposal = "copy its content into a plain table first, or rebuild it from the tables it indexes";
+          object.proposal =
+              "copy its content into a plain table first, or rebuild it from the tables it indexes";
           break;
       }
       leave_out(std::move(object));
@@ -356,7 +369,8 @@ std::string create_table_sql(const TablePlan& plan) {
   return sql + ")";
 }
 
-SchemaSteps steps_after_load(const Catalog& catalog, const std::vector<PlannedTable>& tables, NameSpace& names) {
+SchemaSteps steps_after_load(const Catalog& catalog, const std::vector<PlannedTable>& tables,
+                             NameSpace& names) {
   return StepMaker(catalog, tables, names).make();
 }
 
@@ -364,7 +378,8 @@ std::string script_of(const MigrationPlan& plan) {
   std::string script = "CREATE SCHEMA IF NOT EXISTS " + quote_identifier(plan.schema) + ";\n";
   for (const TablePlan& table : plan.tables) script += "\n" + create_table_sql(table) + ";\n";
   script += "\n-- after the load\n";
-  for (const StepPhase phase : {StepPhase::index, StepPhase::constraint, StepPhase::validate, StepPhase::finish}) {
+  for (const StepPhase phase :
+       {StepPhase::index, StepPhase::constraint, StepPhase::validate, StepPhase::finish}) {
     for (const Step& step : plan.steps) {
       if (step.phase == phase) script += step.sql + ";\n";
     }

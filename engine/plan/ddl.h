@@ -26,7 +26,8 @@ struct SchemaSteps {
   std::vector<Step> steps;
   std::vector<ObjectOutcome> left_out;
 };
-SchemaSteps steps_after_load(const Catalog& catalog, const std::vector<PlannedTable>& tables, NameSpace& names);
+SchemaSteps steps_after_load(const Catalog& catalog, const std::vector<PlannedTable>& tables,
+                             NameSpace& names);
 
 // The whole of it as a script: schema, tables, steps.
 std::string script_of(const MigrationPlan& plan);

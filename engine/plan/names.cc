@@ -22,7 +22,8 @@ std::string hex_of_hash(std::uint32_t hash) {
 }
 
 // A column of such a name is refused even when quoted (42701).
-constexpr std::array<std::string_view, 6> kSystemColumns = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"};
+constexpr std::array<std::string_view, 6> kSystemColumns = {"ctid", "xmin", "xmax",
+                                                            "cmin", "cmax", "tableoid"};
 
 std::string_view cut_to(std::string_view name, std::size_t bytes) {
   if (name.size() <= bytes) return name;

@@ -30,11 +30,12 @@ bool matches_any(const std::vector<std::string>& patterns, const std::string& na
                      [&](const std::string& pattern) { return matches_pattern(pattern, name); });
 }
 
-void refuse_idle_patterns(const Catalog& catalog, const std::vector<std::string>& patterns, const char* flag) {
+void refuse_idle_patterns(const Catalog& catalog, const std::vector<std::string>& patterns,
+                          const char* flag) {
   for (const std::string& pattern : patterns) {
-    const bool used = std::any_of(catalog.tables.begin(), catalog.tables.end(), [&](const SourceTable& table) {
-      return matches_pattern(pattern, table.name);
-    });
+    const bool used =
+        std::any_of(catalog.tables.begin(), catalog.tables.end(),
+                    [&](const SourceTable& table) { return matches_pattern(pattern, table.name); });
     if (used) continue;
     throw Error(Fault::usage, std::string(flag) + " " + pattern + " matches no table of the source",
                 "patterns take * and ?, and match whole names");
@@ -95,7 +96,8 @@ bool matches_pattern(std::string_view pattern, std::string_view name) {
     if (p < folded_pattern.size() && folded_pattern[p] == '*') {
       star = p++;
       resume = n;
-    } else if (p < folded_pattern.size() && (folded_pattern[p] == '?' || folded_pattern[p] == folded_name[n])) {
+    } else if (p < folded_pattern.size() &&
+               (folded_pattern[p] == '?' || folded_pattern[p] == folded_name[n])) {
       ++p;
       ++n;
     } else if (star != std::string::npos) {
@@ -133,7 +135,8 @@ MigrationPlan plan_migration(const Catalog& catalog, const std::map<std::string,
   NameSpace relations;
   std::map<std::string, const SourceTable*> source_of;
   for (const SourceTable* table : selected) {
-    plan.tables.push_back(plan_table(*table, outlines.at(table->name), options.schema, relations, range_bytes));
+    plan.tables.push_back(
+        plan_table(*table, outlines.at(table->name), options.schema, relations, range_bytes));
     source_of[table->name] = table;
   }
   // Largest first, so that the last lane to finish has a small table. Ties by name: same file, same plan.

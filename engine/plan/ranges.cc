@@ -19,7 +19,8 @@ std::vector<Candidate> spread(const std::vector<Candidate>& candidates, std::siz
 
 }  // namespace
 
-std::vector<Extent> cut_table(const SourceTable& table, const TableOutline& outline, std::uint64_t range_bytes) {
+std::vector<Extent> cut_table(const SourceTable& table, const TableOutline& outline,
+                              std::uint64_t range_bytes) {
   const std::size_t places = std::max(outline.rowids.size(), outline.key_tuples.size());
   const std::uint64_t wanted = outline.bytes / std::max<std::uint64_t>(range_bytes, 1) + 1;
   const std::size_t count = static_cast<std::size_t>(std::min<std::uint64_t>(wanted, places + 1));

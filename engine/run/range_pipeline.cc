@@ -43,16 +43,18 @@ bool run_pipeline(const PipelineWork& work, const StopRequest& stop) {
   for (std::size_t lane = 0; lane < work.lanes; ++lane) idle.push(lane);
 
   std::size_t next = 0;
-  const auto feed = tbb::make_filter<void, std::size_t>(tbb::filter_mode::serial_in_order, [&](tbb::flow_control& flow) {
-    if (next < work.tasks && !stop.stopped()) return next++;
-    flow.stop();
-    return std::size_t{0};
-  });
-  const auto run = tbb::make_filter<std::size_t, std::size_t>(tbb::filter_mode::parallel, [&](std::size_t task) {
-    const LaneLoan loan(idle);
-    work.body(loan.lane(), task);
-    return task;
-  });
+  const auto feed =
+      tbb::make_filter<void, std::size_t>(tbb::filter_mode::serial_in_order, [&](tbb::flow_control& flow) {
+        if (next < work.tasks && !stop.stopped()) return next++;
+        flow.stop();
+        return std::size_t{0};
+      });
+  const auto run =
+      tbb::make_filter<std::size_t, std::size_t>(tbb::filter_mode::parallel, [&](std::size_t task) {
+        const LaneLoan loan(idle);
+        work.body(loan.lane(), task);
+        return task;
+      });
   // Out of order, because a slow range must not hold back finished ones; still one at a time.
   const auto record =
       tbb::make_filter<std::size_t, void>(tbb::filter_mode::serial_out_of_order, [&](std::size_t task) {
@@ -73,11 +75,12 @@ struct Ticker::State {
 };
 
 Ticker::Ticker(double seconds, std::function<void()> tick) : state_(new State) {
-  state_->thread = std::jthread([state = state_, seconds, tick = std::move(tick)](const std::stop_token& stop) {
-    const auto interval = std::chrono::duration<double>(seconds);
-    std::unique_lock lock(state->mutex);
-    while (!state->wake.wait_for(lock, stop, interval, [&] { return stop.stop_requested(); })) tick();
-  });
+  state_->thread =
+      std::jthread([state = state_, seconds, tick = std::move(tick)](const std::stop_token& stop) {
+        const auto interval = std::chrono::duration<double>(seconds);
+        std::unique_lock lock(state->mutex);
+        while (!state->wake.wait_for(lock, stop, interval, [&] { return stop.stop_requested(); })) tick();
+      });
 }
 
 Ticker::~Ticker() {

@@ -53,8 +53,8 @@ void wait_for_connection(pg_conn* connection) {
   PostgresPollingStatusType status = PGRES_POLLING_WRITING;
   while (status != PGRES_POLLING_OK) {
     if (status == PGRES_POLLING_FAILED) throw connect_error(connection);
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-        deadline - std::chrono::steady_clock::now());
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     pollfd descriptor{PQsocket(connection),
                       static_cast<short>(status == PGRES_POLLING_READING ? POLLIN : POLLOUT), 0};
     if (left.count() <= 0 || poll(&descriptor, 1, static_cast<int>(left.count())) == 0) {
@@ -97,8 +97,9 @@ Error error_of(const pg_result* result, pg_conn* connection) {
     return error;
   }
   const Fault fault = fault_of_sqlstate(state);
-  Error error(fault, primary == nullptr ? "the server reported an error without a message" : primary,
-              fault == Fault::target_unavailable ? "mend that, then run the same command again to go on" : "");
+  Error error(
+      fault, primary == nullptr ? "the server reported an error without a message" : primary,
+      fault == Fault::target_unavailable ? "mend that, then run the same command again to go on" : "");
   error.set_sqlstate(state);
   if (const char* table = PQresultErrorField(result, PG_DIAG_TABLE_NAME)) error.where().table = table;
   if (const char* column = PQresultErrorField(result, PG_DIAG_COLUMN_NAME)) error.where().column = column;
@@ -128,9 +129,7 @@ double Result::real(std::size_t row, std::size_t column) const {
 
 bool Result::boolean(std::size_t row, std::size_t column) const { return text(row, column) == "t"; }
 
-std::uint64_t Result::affected() const {
-  return std::strtoull(PQcmdTuples(result_.get()), nullptr, 10);
-}
+std::uint64_t Result::affected() const { return std::strtoull(PQcmdTuples(result_.get()), nullptr, 10); }
 
 Connection::Connection(const std::string& target) {
   // libpq's own text for a bad string may quote the password in it, so it is not shown.
@@ -145,11 +144,12 @@ Connection::Connection(const std::string& target) {
   PQconninfoFree(parsed);
 
   // Keywords before dbname are defaults: what the expanded target says comes later and wins.
-  constexpr std::array kKeywords = {"fallback_application_name", "keepalives_idle",  "keepalives_interval",
-                                    "keepalives_count",          "tcp_user_timeout", "dbname",
+  constexpr std::array kKeywords = {"fallback_application_name", "keepalives_idle",
+                                    "keepalives_interval",       "keepalives_count",
+                                    "tcp_user_timeout",          "dbname",
                                     "client_encoding",           static_cast<const char*>(nullptr)};
-  const std::array values = {"sluice", "10", "10", "6", "60000", target.c_str(), "UTF8",
-                             static_cast<const char*>(nullptr)};
+  const std::array values = {"sluice", "10",           "10",   "6",
+                             "60000",  target.c_str(), "UTF8", static_cast<const char*>(nullptr)};
   handle_.reset(PQconnectStartParams(kKeywords.data(), values.data(), 1));
   if (!handle_) throw std::bad_alloc();
   PQsetErrorVerbosity(handle_.get(), PQERRORS_VERBOSE);
@@ -218,7 +218,8 @@ void Transaction::commit() {
   }
   Error error = error_of(result.get(), connection.handle());
   if (error.fault() != Fault::connection_lost) throw error;
-  throw Error(Fault::in_doubt, error.what(), "run the same command again; the ledger knows what was committed");
+  throw Error(Fault::in_doubt, error.what(),
+              "run the same command again; the ledger knows what was committed");
 }
 
 }  // namespace sluice

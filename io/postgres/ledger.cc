@@ -81,9 +81,9 @@ constexpr const char* kRunColumns =
     "coalesce(to_char(finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), '')";
 
 RunRecord run_of(const Result& result, std::size_t row) {
-  return {result.text(row, 0), result.text(row, 1), result.text(row, 2), result.text(row, 3),
-          result.text(row, 4), parse_run_state(result.text(row, 5)),     result.text(row, 6),
-          result.text(row, 7), result.text(row, 8)};
+  return {result.text(row, 0), result.text(row, 1), result.text(row, 2),
+          result.text(row, 3), result.text(row, 4), parse_run_state(result.text(row, 5)),
+          result.text(row, 6), result.text(row, 7), result.text(row, 8)};
 }
 
 void put_text(Buffer& buffer, std::string_view text) {
@@ -143,8 +143,9 @@ void install_ledger(Connection& connection) {
       const std::string user = quote_identifier(connection.user());
       throw Error(Fault::target_refused,
                   "no privilege to create the ledger (schema sluice): " + std::string(error.what()),
-                  "run as the owner: CREATE SCHEMA sluice AUTHORIZATION " + user + ", or GRANT CREATE ON DATABASE " +
-                      quote_identifier(connection.database()) + " TO " + user)
+                  "run as the owner: CREATE SCHEMA sluice AUTHORIZATION " + user +
+                      ", or GRANT CREATE ON DATABASE " + quote_identifier(connection.database()) + " TO " +
+                      user)
           .set_sqlstate(error.sqlstate());
     }
   }
@@ -193,8 +194,9 @@ std::string insert_run(Connection& connection, const RunRecord& run, const Migra
     buffer.put_int32(1);
     buffer.put_byte(created[i] ? std::byte{1} : std::byte{0});
   }
-  CopyStream tables(connection,
-                    "COPY sluice.run_table (run_id, table_no, source, target, created) FROM STDIN (FORMAT binary)");
+  CopyStream tables(
+      connection,
+      "COPY sluice.run_table (run_id, table_no, source, target, created) FROM STDIN (FORMAT binary)");
   tables.write(buffer.span());
   static_cast<void>(tables.finish());
 
@@ -224,14 +226,16 @@ std::string insert_run(Connection& connection, const RunRecord& run, const Migra
     put_text(buffer, step.object.name);
     put_text(buffer, step.sql);
   }
-  CopyStream steps(connection,
-                   "COPY sluice.step (run_id, step_no, kind, table_name, name, sql) FROM STDIN (FORMAT binary)");
+  CopyStream steps(
+      connection,
+      "COPY sluice.step (run_id, step_no, kind, table_name, name, sql) FROM STDIN (FORMAT binary)");
   steps.write(buffer.span());
   static_cast<void>(steps.finish());
   return run_id;
 }
 
-void set_run_state(Connection& connection, const std::string& run_id, RunState state, const std::string& root) {
+void set_run_state(Connection& connection, const std::string& run_id, RunState state,
+                   const std::string& root) {
   connection.execute(
       "UPDATE sluice.run SET state = $2, root = nullif($3, ''), "
       "finished_at = CASE WHEN $2 = 'loading' THEN NULL ELSE clock_timestamp() END WHERE run_id = $1",
@@ -240,7 +244,8 @@ void set_run_state(Connection& connection, const std::string& run_id, RunState s
 
 std::vector<TableRecord> list_tables(Connection& connection, const std::string& run_id) {
   const Result result = connection.execute(
-      "SELECT table_no, source, target, created FROM sluice.run_table WHERE run_id = $1 ORDER BY table_no", {run_id});
+      "SELECT table_no, source, target, created FROM sluice.run_table WHERE run_id = $1 ORDER BY table_no",
+      {run_id});
   std::vector<TableRecord> tables;
   for (std::size_t row = 0; row < result.rows(); ++row) {
     tables.push_back({static_cast<TableId>(result.integer(row, 0)), result.text(row, 1), result.text(row, 2),
@@ -251,7 +256,8 @@ std::vector<TableRecord> list_tables(Connection& connection, const std::string& 
 
 std::vector<WorkRecord> list_work(Connection& connection, const std::string& run_id) {
   const Result result = connection.execute(
-      "SELECT table_no, range_no, extent, done, rows_read, rows_loaded, rows_rejected, bytes, seconds, digest, "
+      "SELECT table_no, range_no, extent, done, rows_read, rows_loaded, rows_rejected, bytes, seconds, "
+      "digest, "
       "leaves, xid FROM sluice.work WHERE run_id = $1 ORDER BY table_no, range_no",
       {run_id});
   std::vector<WorkRecord> work;
@@ -321,7 +327,8 @@ std::vector<FailureGroup> group_failures(Connection& connection, const std::stri
   std::vector<FailureGroup> groups;
   for (std::size_t row = 0; row < result.rows(); ++row) {
     groups.push_back({result.text(row, 0), result.text(row, 1), result.text(row, 2), result.text(row, 3),
-                      result.text(row, 4), result.text(row, 5), static_cast<std::uint64_t>(result.integer(row, 6))});
+                      result.text(row, 4), result.text(row, 5),
+                      static_cast<std::uint64_t>(result.integer(row, 6))});
   }
   return groups;
 }

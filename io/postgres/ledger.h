@@ -68,12 +68,14 @@ void install_ledger(Connection& connection);
 bool ledger_exists(Connection& connection);
 
 // The newest run of this source into this schema that was not superseded.
-std::optional<RunRecord> find_run(Connection& connection, const std::string& source, const std::string& schema);
+std::optional<RunRecord> find_run(Connection& connection, const std::string& source,
+                                  const std::string& schema);
 std::vector<RunRecord> list_runs(Connection& connection);
 
 std::string insert_run(Connection& connection, const RunRecord& run, const MigrationPlan& plan,
                        const std::vector<bool>& created, const std::string& version);
-void set_run_state(Connection& connection, const std::string& run_id, RunState state, const std::string& root);
+void set_run_state(Connection& connection, const std::string& run_id, RunState state,
+                   const std::string& root);
 
 std::vector<TableRecord> list_tables(Connection& connection, const std::string& run_id);
 std::vector<WorkRecord> list_work(Connection& connection, const std::string& run_id);

@@ -100,27 +100,36 @@ struct Account {
   bool other = false;  // not the user we are: children change to it
 };
 
-Account account_of(uid_t uid) {
+// From the user database. `look_up` is getpwuid_r or getpwnam_r with its first argument bound: the functions
+// without _r share one buffer between all threads.
+template <typename LookUp>
+std::optional<Account> find_account(const LookUp& look_up) {
+  passwd entry{};
+  passwd* found = nullptr;
+  std::array<char, 16384> strings;
+  if (look_up(&entry, strings.data(), strings.size(), &found) != 0 || found == nullptr) return std::nullopt;
   Account account;
-  account.uid = uid;
-  account.other = uid != geteuid();
-  const passwd* entry = getpwuid(uid);
-  if (entry == nullptr) {
-    throw Error(Fault::target_refused,
-                "local server: user id " + std::to_string(uid) +
-                    " would run PostgreSQL, but has no name on this system",
-                "add it to /etc/passwd, or use a directory of another user");
-  }
-  account.name = entry->pw_name;
-  account.gid = entry->pw_gid;
+  account.uid = entry.pw_uid;
+  account.gid = entry.pw_gid;
+  account.name = entry.pw_name;
+  account.other = entry.pw_uid != geteuid();
   int count = 64;
   account.groups.resize(static_cast<std::size_t>(count));
-  if (getgrouplist(account.name.c_str(), account.gid, account.groups.data(), &count) < 0) {
+  if (getgrouplist(entry.pw_name, entry.pw_gid, account.groups.data(), &count) < 0) {
     count = 1;  // more groups than that: the primary one suffices
-    account.groups[0] = account.gid;
+    account.groups[0] = entry.pw_gid;
   }
   account.groups.resize(static_cast<std::size_t>(count));
   return account;
+}
+
+Account account_of(uid_t uid) {
+  const auto found = find_account([uid](auto... rest) { return getpwuid_r(uid, rest...); });
+  if (found) return *found;
+  throw Error(Fault::target_refused,
+              "local server: user id " + std::to_string(uid) +
+                  " would run PostgreSQL, but has no name on this system",
+              "add it to /etc/passwd, or use a directory of another user");
 }
 
 Account account_for(const fs::path& directory) {
@@ -128,7 +137,8 @@ Account account_for(const fs::path& directory) {
   struct stat status {};
   if (::stat(directory.c_str(), &status) == 0 && status.st_uid != 0) return account_of(status.st_uid);
   for (const char* name : {"postgres", "nobody"}) {
-    if (const passwd* entry = getpwnam(name)) return account_of(entry->pw_uid);
+    const auto found = find_account([name](auto... rest) { return getpwnam_r(name, rest...); });
+    if (found) return *found;
   }
   throw Error(Fault::target_refused,
               "local server: PostgreSQL does not run as root, and there is no user postgres",
@@ -275,7 +285,7 @@ std::optional<Binaries> binaries_in(const fs::path& folder) {
     if (access((folder / program).c_str(), X_OK) != 0) return std::nullopt;
   }
   // postgres (PostgreSQL) 15.20 (Debian 15.20-0+deb12u1)
-  const Outcome version = run_as(account_of(geteuid()), "/", {(folder / "postgres").string(), "--version"});
+  const Outcome version = run_as(Account(), "/", {(folder / "postgres").string(), "--version"});
   const std::size_t at = version.output.find(") ");
   if (version.exit_status != 0 || at == std::string::npos) return std::nullopt;
   return Binaries{folder, number_at_start(std::string_view(version.output).substr(at + 2))};
@@ -292,7 +302,7 @@ Binaries find_binaries(int wanted, const fs::path& directory) {
                                     ", which does not hold initdb, pg_ctl and postgres");
     }
   } else {
-    const Outcome config = run_as(account_of(geteuid()), "/", {"pg_config", "--bindir"});
+    const Outcome config = run_as(Account(), "/", {"pg_config", "--bindir"});
     if (config.exit_status == 0) folders.emplace_back(last_line(config.output));
     std::vector<fs::path> debian;
     std::error_code none;

@@ -26,7 +26,8 @@ std::string copy_statement(const TablePlan& plan) {
     if (!columns.empty()) columns += ", ";
     columns += quote_identifier(column.target);
   }
-  return "COPY " + quote_qualified(plan.schema, plan.target) + " (" + columns + ") FROM STDIN (FORMAT binary)";
+  return "COPY " + quote_qualified(plan.schema, plan.target) + " (" + columns +
+         ") FROM STDIN (FORMAT binary)";
 }
 
 std::string hex_literal(std::string_view bytes) {
@@ -81,7 +82,8 @@ class PostgresWriter final : public RangeWriter {
     seal_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
     // AND NOT done, because without it a second session that waited for our lock would count twice.
     const Result updated = connection_.execute(
-        "UPDATE sluice.work SET done = true, rows_read = $4, rows_loaded = $5, rows_rejected = $6, bytes = $7, "
+        "UPDATE sluice.work SET done = true, rows_read = $4, rows_loaded = $5, rows_rejected = $6, bytes = "
+        "$7, "
         "seconds = $8, digest = $9, leaves = $10, xid = pg_current_xact_id()::xid::text::bigint, "
         "done_at = clock_timestamp() WHERE run_id = $1 AND table_no = $2 AND range_no = $3 AND NOT done",
         {run_id_, std::to_string(static_cast<std::uint32_t>(seal_.table)),
@@ -140,8 +142,9 @@ class PostgresWriter final : public RangeWriter {
 
   void store_rejects() {
     if (rejects_.empty()) return;
-    CopyStream copy(connection_,
-                    "COPY sluice.failure (run_id, table_no, range_no, row_no, record) FROM STDIN (FORMAT binary)");
+    CopyStream copy(
+        connection_,
+        "COPY sluice.failure (run_id, table_no, range_no, row_no, record) FROM STDIN (FORMAT binary)");
     copy.write(rejects_.span());
     static_cast<void>(copy.finish());
     rejects_.clear();
@@ -166,18 +169,23 @@ class PostgresWriter final : public RangeWriter {
 class PostgresSink final : public Sink {
  public:
   PostgresSink(Connection& connection, std::string run_id, RangeSinkOptions options)
-      : connection_(connection), run_id_(std::move(run_id)), options_(options), buffer_(options.send_bytes * 2) {}
+      : connection_(connection),
+        run_id_(std::move(run_id)),
+        options_(options),
+        buffer_(options.send_bytes * 2) {}
 
   std::unique_ptr<RangeWriter> begin(const RangeTask& task, Claim claim) override {
     auto transaction = std::make_unique<Transaction>(connection_, kSettings);
     const Result claimed = connection_.execute(
-        std::string("SELECT 1 FROM sluice.work WHERE run_id = $1 AND table_no = $2 AND range_no = $3 AND NOT done "
-                    "FOR UPDATE") +
+        std::string(
+            "SELECT 1 FROM sluice.work WHERE run_id = $1 AND table_no = $2 AND range_no = $3 AND NOT done "
+            "FOR UPDATE") +
             (claim == Claim::skip_locked ? " SKIP LOCKED" : ""),
         {run_id_, std::to_string(static_cast<std::uint32_t>(task.plan->id)),
          std::to_string(static_cast<std::uint32_t>(task.number))});
     if (claimed.rows() == 0) return nullptr;
-    return std::make_unique<PostgresWriter>(connection_, std::move(transaction), run_id_, task, options_, buffer_);
+    return std::make_unique<PostgresWriter>(connection_, std::move(transaction), run_id_, task, options_,
+                                            buffer_);
   }
 
  private:

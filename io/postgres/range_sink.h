@@ -25,6 +25,7 @@ struct RangeSinkOptions {
 };
 
 // The connection is borrowed and must outlive the sink and its writers.
-std::unique_ptr<Sink> make_range_sink(Connection& connection, std::string run_id, RangeSinkOptions options = {});
+std::unique_ptr<Sink> make_range_sink(Connection& connection, std::string run_id,
+                                      RangeSinkOptions options = {});
 
 }  // namespace sluice

@@ -10,8 +10,8 @@
 
 #include <string>
 
-#include "engine/model/plan.h"
 #include "engine/model/cell.h"
+#include "engine/model/plan.h"
 #include "io/wire/row_encoder.h"
 
 namespace sluice {

@@ -34,8 +34,8 @@ void create_schema(Connection& connection, const std::string& schema) {
     if (error.sqlstate() != "42501") throw;
     throw Error(Fault::target_refused,
                 "no privilege to create schema " + quote_identifier(schema) + ": " + error.what(),
-                "run as the owner: GRANT CREATE ON DATABASE " + quote_identifier(connection.database()) + " TO " +
-                    quote_identifier(connection.user()))
+                "run as the owner: GRANT CREATE ON DATABASE " + quote_identifier(connection.database()) +
+                    " TO " + quote_identifier(connection.user()))
         .set_sqlstate(error.sqlstate());
   }
 }
@@ -70,8 +70,9 @@ void refuse_rows(Connection& connection, const MigrationPlan& plan, const std::v
     full += name;
   }
   if (full.empty()) return;
-  throw Error(Fault::target_refused, "target tables already hold rows: " + full,
-              "empty them, choose --table-handling truncate or drop, or load into another schema with --schema");
+  throw Error(
+      Fault::target_refused, "target tables already hold rows: " + full,
+      "empty them, choose --table-handling truncate or drop, or load into another schema with --schema");
 }
 
 // A table that is kept must take the rows as planned: binary COPY needs the exact types.
@@ -90,9 +91,10 @@ void check_columns(Connection& connection, const TablePlan& plan) {
                   "add it, or let sluice create the table with --table-handling drop");
     }
     if (found->second != name_of(column.type).oid) {
-      throw Error(Fault::target_refused,
-                  "the existing column has another type than " + std::string(name_of(column.type).sql) + ": " + where,
-                  "change it, or let sluice create the table with --table-handling drop");
+      throw Error(
+          Fault::target_refused,
+          "the existing column has another type than " + std::string(name_of(column.type).sql) + ": " + where,
+          "change it, or let sluice create the table with --table-handling drop");
     }
   }
 }
@@ -104,7 +106,8 @@ void drop_tables(Connection& connection, const std::string& list) {
     connection.execute("DROP TABLE IF EXISTS " + list);
   } catch (Error& error) {
     if (error.sqlstate() != "2BP01") throw;
-    throw Error(Fault::target_refused, std::string("other objects depend on the tables to drop: ") + error.what(),
+    throw Error(Fault::target_refused,
+                std::string("other objects depend on the tables to drop: ") + error.what(),
                 "drop those first; sluice never uses CASCADE")
         .set_sqlstate(error.sqlstate());
   }
@@ -153,10 +156,11 @@ std::string begin_run(Connection& connection, const RunRequest& request) {
       connection.execute(request.create_table_sql[i]);
     } catch (Error& error) {
       if (error.sqlstate() == "42501") {
-        throw Error(Fault::target_refused,
-                    "no privilege to create tables in schema " + quote_identifier(plan.schema) + ": " + error.what(),
-                    "run as the owner: GRANT CREATE ON SCHEMA " + quote_identifier(plan.schema) + " TO " +
-                        quote_identifier(connection.user()))
+        throw Error(
+            Fault::target_refused,
+            "no privilege to create tables in schema " + quote_identifier(plan.schema) + ": " + error.what(),
+            "run as the owner: GRANT CREATE ON SCHEMA " + quote_identifier(plan.schema) + " TO " +
+                quote_identifier(connection.user()))
             .set_sqlstate(error.sqlstate());
       }
       error.where().table = name_of_table(plan.tables[i]);
@@ -183,13 +187,15 @@ void check_server(Connection& connection) {
                 "upgrade the server");
   }
   const Result result = connection.execute(
-      "SELECT current_setting('server_encoding'), pg_is_in_recovery(), current_setting('default_transaction_read_only')");
+      "SELECT current_setting('server_encoding'), pg_is_in_recovery(), "
+      "current_setting('default_transaction_read_only')");
   if (result.text(0, 0) != "UTF8") {
     throw Error(Fault::target_refused, "the database's encoding is " + result.text(0, 0) + ", not UTF8",
                 "create one with: CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0");
   }
   if (result.boolean(0, 1)) {
-    throw Error(Fault::target_refused, "the server is a standby and takes no writes", "connect to the primary");
+    throw Error(Fault::target_refused, "the server is a standby and takes no writes",
+                "connect to the primary");
   }
   if (result.text(0, 2) == "on") {
     throw Error(Fault::target_refused, "transactions are read-only by default on this connection",
@@ -216,9 +222,10 @@ OpenRun open_run(Connection& connection, const RunRequest& request) {
                     "stop the writer and load again from the beginning with --restart");
       }
       if (!same_plan) {
-        throw Error(Fault::usage,
-                    "an unfinished run of " + earlier->started_at + " UTC has another plan (other flags or version)",
-                    "repeat its flags to go on, or load again from the beginning with --restart");
+        throw Error(
+            Fault::usage,
+            "an unfinished run of " + earlier->started_at + " UTC has another plan (other flags or version)",
+            "repeat its flags to go on, or load again from the beginning with --restart");
       }
     }
     const bool again = finished(earlier->state) && request.handling != TableHandling::fail;
@@ -240,7 +247,8 @@ constexpr const char* kStepSettings =
     "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; "
     "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL maintenance_work_mem = '256MB'";
 
-void record_step(Connection& connection, const std::string& run_id, std::size_t number, const ObjectOutcome& object) {
+void record_step(Connection& connection, const std::string& run_id, std::size_t number,
+                 const ObjectOutcome& object) {
   connection.execute(
       "UPDATE sluice.step SET done = true, created = $3, sql = $4, reason = nullif($5, ''), "
       "done_at = clock_timestamp() WHERE run_id = $1 AND step_no = $2 AND NOT done",
@@ -316,10 +324,12 @@ std::uint64_t count_rows(Connection& connection, const TablePlan& plan) {
 }
 
 std::map<std::uint32_t, std::uint64_t> rows_by_transaction(Connection& connection, const TablePlan& plan) {
-  const Result result = connection.execute("SELECT xmin::text, count(*) FROM " + name_of_table(plan) + " GROUP BY 1");
+  const Result result =
+      connection.execute("SELECT xmin::text, count(*) FROM " + name_of_table(plan) + " GROUP BY 1");
   std::map<std::uint32_t, std::uint64_t> rows;
   for (std::size_t row = 0; row < result.rows(); ++row) {
-    rows[static_cast<std::uint32_t>(result.integer(row, 0))] = static_cast<std::uint64_t>(result.integer(row, 1));
+    rows[static_cast<std::uint32_t>(result.integer(row, 0))] =
+        static_cast<std::uint64_t>(result.integer(row, 1));
   }
   return rows;
 }

@@ -26,8 +26,8 @@ enum class TableHandling : std::uint8_t {
 void check_server(Connection& connection);
 
 struct RunRequest {
-  const MigrationPlan* plan = nullptr;              // borrowed
-  std::vector<std::string> create_table_sql;        // one per table of the plan
+  const MigrationPlan* plan = nullptr;        // borrowed
+  std::vector<std::string> create_table_sql;  // one per table of the plan
   std::string source;
   std::string fingerprint;
   std::string plan_hash;
@@ -38,7 +38,7 @@ struct RunRequest {
 
 struct OpenRun {
   std::string run_id;
-  bool resumed = false;        // an earlier run goes on
+  bool resumed = false;                // an earlier run goes on
   RunState state = RunState::loading;  // of the earlier run
 };
 

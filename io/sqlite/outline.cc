@@ -92,10 +92,10 @@ class Tree {
 
   // True when the page is there and an interior page of this kind of tree, with room for its cells.
   bool load(std::uint32_t number) {
-    if (number == loaded_) return true;
-    loaded_ = 0;
     // Page 1 is the schema's root and never another table's.
     if (number < 2 || number > page_count_) return false;
+    if (number == loaded_) return true;
+    loaded_ = 0;
     if (!file_.read(std::uint64_t{number - 1} * header_.page_bytes, buffer_)) return false;
     if (header_.reserved_bytes + kInteriorHeaderBytes > buffer_.size() || buffer_[0] != kind_) return false;
     cells_ = big_endian(page().subspan(3, 2));

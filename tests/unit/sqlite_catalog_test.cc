@@ -5,6 +5,8 @@
 namespace sluice {
 namespace {
 
+using namespace testing;
+
 Catalog catalog_of(const std::string& sql) {
   const Folder folder;
   Writer(folder / "a.db").run(sql);

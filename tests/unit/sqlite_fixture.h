@@ -1,10 +1,8 @@
 #pragma once
-// What the tests of io/sqlite share: a folder that goes away, a SQLite of their own to write with, plans
-// without a planner.
+// What the tests of io/sqlite share: a SQLite of their own to write with, plans without a planner.
 
 #include <gtest/gtest.h>
 #include <sqlite3.h>
-#include <stdlib.h>
 
 #include <filesystem>
 #include <fstream>
@@ -18,35 +16,19 @@
 #include "engine/model/load.h"
 #include "io/sqlite/handle.h"
 #include "io/sqlite/snapshot.h"
+#include "support/temporary_directory.h"
 
-namespace sluice {
+namespace sluice::testing {
 
-class Folder {
- public:
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "sluice-sqlite-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("cannot create " + name);
-    path_ = name;
+using Folder = TemporaryDirectory;
+
+inline std::set<std::string> names_in(const Folder& folder) {
+  std::set<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
+    names.insert(entry.path().filename());
   }
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-  [[nodiscard]] std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-  [[nodiscard]] std::set<std::string> names() const {
-    std::set<std::string> names;
-    for (const auto& entry : std::filesystem::directory_iterator(path_))
-      names.insert(entry.path().filename());
-    return names;
-  }
-
- private:
-  std::filesystem::path path_;
-};
+  return names;
+}
 
 // The application that owns the database: an ordinary connection, with none of our precautions.
 class Writer {
@@ -141,7 +123,7 @@ inline std::vector<Extent> extents_of(const TableOutline& outline) {
 }
 
 // i5 r0.5 t'text' x'...' null, separated by blanks
-inline std::string text_of(Row row) {
+inline std::string printed(Row row) {
   std::ostringstream out;
   for (const Cell& cell : row) {
     if (&cell != row.data()) out << ' ';
@@ -173,7 +155,7 @@ inline std::string text_of(Row row) {
 inline std::vector<std::string> rows_of(Source& source, const TablePlan& plan, const Extent& extent) {
   std::vector<std::string> rows;
   const auto scan = source.scan(plan, extent);
-  while (const auto row = scan->next()) rows.push_back(text_of(*row));
+  while (const auto row = scan->next()) rows.push_back(printed(*row));
   return rows;
 }
 
@@ -193,4 +175,4 @@ inline Error error_of(const std::filesystem::path& path) {
   return Error(Fault::internal, "none");
 }
 
-}  // namespace sluice
+}  // namespace sluice::testing

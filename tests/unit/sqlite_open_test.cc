@@ -8,6 +8,8 @@
 namespace sluice {
 namespace {
 
+using namespace testing;
+
 bool says(const Error& error, const std::string& part) {
   return error.describe().find(part) != std::string::npos && error.fault() == Fault::source_unreadable &&
          error.describe().find('\n') == std::string::npos;
@@ -60,7 +62,7 @@ TEST(OpenSqlite, SaysWhatIsNotADatabase) {
   EXPECT_TRUE(says(error_of(folder / "noise"), "encrypted"));
   put_bytes(folder / "short", "SQLite");
   EXPECT_TRUE(says(error_of(folder / "short"), "is not a SQLite database"));
-  EXPECT_EQ(folder.names(), (std::set<std::string>{"noise", "short"})) << "nothing may be created";
+  EXPECT_EQ(names_in(folder), (std::set<std::string>{"noise", "short"})) << "nothing may be created";
 }
 
 TEST(OpenSqlite, TakesAnEmptyFileForADatabaseWithoutTables) {
@@ -187,7 +189,7 @@ TEST(OpenSqlite, StandsInForCollationsItDoesNotKnow) {
 TEST(OpenSqlite, ReadsACleanWalFileInAFolderItMayNotWriteTo) {
   const Folder folder;
   Writer(folder / "a b%.db").run("PRAGMA journal_mode=WAL; CREATE TABLE t(x); INSERT INTO t VALUES (5)");
-  ASSERT_EQ(folder.names(), std::set<std::string>{"a b%.db"});
+  ASSERT_EQ(names_in(folder), std::set<std::string>{"a b%.db"});
   EXPECT_EQ(without_permission(folder,
                                [&] {
                                  Snapshot snapshot(folder / "a b%.db", 2);

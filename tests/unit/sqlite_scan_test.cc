@@ -6,6 +6,8 @@
 namespace sluice {
 namespace {
 
+using namespace testing;
+
 using Rows = std::vector<std::string>;
 
 // A database made by SQL, and a source on it.
