@@ -43,7 +43,8 @@ void read_columns(const SqliteConnection& connection, SourceTable& table) {
 }
 
 // seqno, cid, name, desc, coll, key
-std::vector<SourceIndexColumn> read_index_columns(const SqliteConnection& connection, const std::string& index) {
+std::vector<SourceIndexColumn> read_index_columns(const SqliteConnection& connection,
+                                                  const std::string& index) {
   std::vector<SourceIndexColumn> columns;
   const StatementHandle info = pragma(connection, "index_xinfo", index);
   while (connection.step(info)) {

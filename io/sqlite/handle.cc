@@ -30,8 +30,8 @@ constexpr const char* kCacheSize = "PRAGMA cache_size=-2000";
 constexpr const char* kMapNothing = "PRAGMA mmap_size=0";
 
 // Someone else's commit holds the file for milliseconds, or for as long as its disk takes to sync. SQLite's
-// own handler backs off to a tenth of a second, and then hardly ever meets the moment in which a busy writer
-// lets go: against one that rests for 0.2 ms it still failed after five seconds.
+// own handler backs off to a tenth of a second, and so looks some fifty times in five seconds: too seldom to
+// meet the moments in which a busy writer lets go. In a test against one it gave up.
 constexpr int kBusyRetries = 5000;
 constexpr std::chrono::milliseconds kBusyRest{1};
 
@@ -202,7 +202,8 @@ DatabaseHeader DatabaseFile::header(const std::string& name) const {
   return header;
 }
 
-SqliteConnection::SqliteConnection(const std::filesystem::path& path, Access access) : path_(checked_path(path)) {
+SqliteConnection::SqliteConnection(const std::filesystem::path& path, Access access)
+    : path_(checked_path(path)) {
   initialize_sqlite();
   const int common = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
   sqlite3* raw = nullptr;
@@ -362,7 +363,8 @@ Error SqliteConnection::truncated(std::uint64_t bytes_expected) const {
                     "copy it again, together with its -wal if there is one");
 }
 
-void bind(const SqliteConnection& connection, const StatementHandle& statement, int parameter, const Cell& value) {
+void bind(const SqliteConnection& connection, const StatementHandle& statement, int parameter,
+          const Cell& value) {
   int code = SQLITE_OK;
   switch (value.storage()) {
     case StorageClass::null:

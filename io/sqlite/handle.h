@@ -35,8 +35,8 @@ struct FinalizeStatement {
 using DatabaseHandle = std::unique_ptr<sqlite3, CloseDatabase>;
 using StatementHandle = std::unique_ptr<sqlite3_stmt, FinalizeStatement>;
 
-// Configures SQLite for one connection per thread. Happens once, before the first SqliteConnection opens; call
-// it earlier when something else in the process uses SQLite, because SQLite listens only until then.
+// Configures SQLite for one connection per thread. Happens once, before the first SqliteConnection opens;
+// call it earlier when something else in the process uses SQLite, because SQLite listens only until then.
 void initialize_sqlite();
 
 // How SQLite writes the file; bytes 18 and 19 of the header. An empty file counts as rollback.
@@ -121,7 +121,8 @@ class SqliteConnection {
 };
 
 // Sets a parameter, counted from 1. Text and blobs are copied.
-void bind(const SqliteConnection& connection, const StatementHandle& statement, int parameter, const Cell& value);
+void bind(const SqliteConnection& connection, const StatementHandle& statement, int parameter,
+          const Cell& value);
 
 // Column `index` of the current row as text; empty for NULL.
 std::string text_of(const StatementHandle& statement, int index);

@@ -132,13 +132,11 @@ TEST_F(LocalServerTest, IsNotFooledByAPidFileOfAnotherLife) {
   ensure(folder_ / "pg");
   stop_local_server(folder_ / "pg");
   // After a reboot the number may belong to anyone; here, to this test.
-  std::ofstream(folder_ / "pg/data/postmaster.pid") << getpid() << "\n"
-                                                    << (folder_ / "pg/data").string() << "\n";
-  fs::permissions(folder_ / "pg/data/postmaster.pid", fs::perms::all);
+  const fs::path pid_file = folder_ / "pg/data/postmaster.pid";
+  std::ofstream(pid_file) << getpid() << "\n";
+  fs::permissions(pid_file, fs::perms(0644));
   stop_local_server(folder_ / "pg");  // does nothing, above all not to us
-  // The server itself refuses a pid file whose process lives, unless that is its own parent or not its
-  // user's.
-  fs::remove(folder_ / "pg/data/postmaster.pid");
+  fs::remove(pid_file);
   EXPECT_TRUE(ensure(folder_ / "pg").started);
 }
 

@@ -216,7 +216,7 @@ TEST(Outline, GivesKeysInAscendingOrderEvenFromAPageThatIsNot) {
   const Folder folder;
   const Writer writer(folder / "a.db");
   writer.run("PRAGMA page_size=1024; CREATE TABLE w(k TEXT PRIMARY KEY, x) WITHOUT ROWID;" +
-             fill("w", 3000, "'key ' || i, 'padding'"));
+             fill("w", 700, "'key ' || i, 'padding'"));
   const std::int64_t root = writer.integer("SELECT rootpage FROM sqlite_schema WHERE name = 'w'");
   Snapshot snapshot(folder / "a.db", 1);
   std::string bytes = bytes_of(folder / "a.db");
