@@ -255,6 +255,10 @@ Command parse_command_line(int argc, const char* const* argv) {
         chosen.empty() ? "see sluice --help" : "see sluice " + chosen.front()->get_name() + " --help");
   }
   if (status_command->parsed()) return status;
+  if (migrate.schema.empty() || migrate.schema == "sluice") {
+    throw Error(Fault::usage, "--schema cannot be " + (migrate.schema.empty() ? "empty" : migrate.schema),
+                "the schema sluice holds the ledger; choose another name");
+  }
   return migrate;
 }
 

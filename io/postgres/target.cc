@@ -245,7 +245,7 @@ namespace {
 
 constexpr const char* kStepSettings =
     "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; "
-    "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL maintenance_work_mem = '256MB'";
+    "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL maintenance_work_mem = '128MB'";
 
 void record_step(Connection& connection, const std::string& run_id, std::size_t number,
                  const ObjectOutcome& object) {

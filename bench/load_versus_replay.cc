@@ -1,0 +1,436 @@
+// The load phase of `sluice migrate` against the replay of ready-made COPY streams: the same rows, the same
+// server, the same settings, the same number of connections, in one run. README.md says how to read it.
+
+#include <fmt/format.h>
+#include <stdlib.h>  // setenv, getloadavg
+#include <sys/resource.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "bench/recorded_streams.h"
+#include "datasets/dataset.h"
+#include "engine/model/quote.h"
+#include "tests/support/command.h"
+#include "tests/support/query.h"
+#include "tests/support/temporary_directory.h"
+#include "tests/support/test_server.h"
+
+namespace sluice::bench {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+using namespace std::chrono_literals;
+using testing::TemporaryDirectory;
+using testing::TestServer;
+
+struct Options {
+  std::uint64_t rows = 2'200'000;
+  std::string directory;  // empty: a temporary one
+  std::vector<std::size_t> connections = {2, 4};
+  std::size_t repetitions = 5;
+  std::string json;
+  double ratio_max = 1.6;
+  double memory_max_mb = 150;
+};
+
+// A server as people run them, unlike that of the tests: what is committed is on the disk. Sizes are such
+// that no checkpoint and no vacuum falls into one measurement and misses another.
+const std::vector<std::pair<std::string, std::string>> kServerSettings = {
+    {"fsync", "on"},
+    {"full_page_writes", "on"},
+    {"wal_level", "replica"},
+    {"shared_buffers", "128MB"},
+    {"max_wal_size", "8GB"},
+    {"min_wal_size", "2GB"},  // every run finds old segments to write over, not only the later ones
+    {"checkpoint_timeout", "1h"},
+    {"autovacuum", "off"},
+};
+
+constexpr const char* kPrepared = "prepared";  // the tables' definitions, and at first their rows
+constexpr const char* kReplayed = "replayed";
+constexpr const char* kLoaded = "loaded";
+
+// ---- the end, whatever happens ----
+
+// Between two measurements is soon enough, and there every destructor runs: the server stops and its folder
+// goes.
+std::atomic<bool> stop_requested{false};
+
+void stop_on_signals() {
+  struct sigaction action {};
+  action.sa_handler = [](int) { stop_requested = true; };
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaction(signal, &action, nullptr);
+}
+
+void check_stop() {
+  if (stop_requested) throw std::runtime_error("stopped by a signal");
+}
+
+// ---- figures ----
+
+double minimum(const std::vector<double>& values) { return *std::min_element(values.begin(), values.end()); }
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t half = values.size() / 2;
+  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
+double load_average() {
+  double average = 0;
+  return getloadavg(&average, 1) == 1 ? average : 0;
+}
+
+double megabytes(std::uint64_t bytes) { return static_cast<double>(bytes) / 1e6; }
+
+// ---- one run of sluice ----
+
+struct Migration {
+  std::string failure;     // empty when all went well
+  double cpu_seconds = 0;  // of the whole program, all its threads
+  Json report;             // as sluice wrote it; null when it did not
+
+  [[nodiscard]] double phase(const char* name) const { return report.at("phases").at(name).get<double>(); }
+  [[nodiscard]] std::uint64_t peak_memory() const {
+    return report.at("peak_memory_bytes").get<std::uint64_t>();
+  }
+};
+
+double cpu_of_children() {
+  rusage usage{};
+  getrusage(RUSAGE_CHILDREN, &usage);
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+class Bench {
+ public:
+  Bench(const Options& options, const fs::path& directory)
+      : options_(options), directory_(directory), server_({.settings = kServerSettings}) {
+    database_ = server_.create_database("bench");
+  }
+
+  // True when every run ended well and within the bounds.
+  bool run() {
+    prepare();
+    measure();
+    verify_once();
+    conclude();
+    return good_;
+  }
+
+ private:
+  void prepare() {
+    source_ = directory_ / fmt::format("three_tables-{}.db", options_.rows);
+    if (!fs::exists(source_)) datasets::generate("three_tables", source_, {.rows = options_.rows});
+    for (const datasets::TableRows& table : datasets::count_rows(source_))
+      expected_[table.table] = table.rows;
+
+    const Migration first = migrate(kPrepared, options_.connections.front(), "none");
+    if (!first.failure.empty()) throw std::runtime_error("the preparing run failed: " + first.failure);
+    std::vector<StreamCut> cuts;  // in the order of the plan, largest table first
+    for (const Json& table : first.report.at("tables")) {
+      cuts.push_back({table.at("target").get<std::string>(), table.at("ranges").get<std::size_t>()});
+    }
+    streams_.emplace(database_, kPrepared, cuts);
+    for (const StreamCut& cut : cuts) {
+      tables_.push_back(cut.table);
+      testing::execute(database_, "TRUNCATE " + quote_qualified(kPrepared, cut.table));
+    }
+    print(fmt::format("PostgreSQL {}, Unix socket, {}\n",
+                      testing::query_value(database_, "SHOW server_version"), settings_text()));
+    print(
+        fmt::format("{} rows, {:.0f} MB file, {:.0f} MB COPY payload in {} streams; load average {:.1f}\n\n",
+                    rows_in_all(), megabytes(fs::file_size(source_)), megabytes(streams_->bytes()),
+                    streams_->count(), load_average()));
+    json_["rows"] = rows_in_all();
+    json_["payload_bytes"] = streams_->bytes();
+    json_["streams"] = streams_->count();
+    json_["settings"] = Json::object();
+    for (const auto& [name, value] : kServerSettings) json_["settings"][name] = value;
+    json_["load_average_before"] = load_average();
+  }
+
+  // ---- the measurements ----
+
+  struct Series {
+    std::vector<double> replay;
+    std::vector<double> replay_cpu;
+    std::vector<double> load;
+    std::vector<double> load_cpu;
+    std::vector<double> peak_memory_mb;
+    std::vector<double> ratios;  // of the two runs that stood side by side
+  };
+
+  void measure() {
+    for (std::size_t repetition = 0; repetition < options_.repetitions; ++repetition) {
+      for (const std::size_t connections : options_.connections) {
+        Series& series = series_[connections];
+        // Turns about, so that neither side always comes second.
+        std::optional<ReplayTime> replay;
+        if (repetition % 2 == 0) replay = measure_replay(connections);
+        const Migration load = measure_load(connections, "none");
+        if (repetition % 2 == 1) replay = measure_replay(connections);
+
+        series.replay.push_back(replay->seconds);
+        series.replay_cpu.push_back(replay->cpu_seconds);
+        std::string line = fmt::format("run {}, {} connections: replay {:.2f} s", repetition + 1, connections,
+                                       replay->seconds);
+        if (load.failure.empty()) {
+          series.load.push_back(load.phase("load"));
+          series.load_cpu.push_back(load.cpu_seconds);
+          series.peak_memory_mb.push_back(megabytes(load.peak_memory()));
+          series.ratios.push_back(series.load.back() / replay->seconds);
+          line += fmt::format(", load {:.2f} s, ratio {:.2f}", series.load.back(), series.ratios.back());
+        } else {
+          note_failure(fmt::format("migrate --jobs {}, run {}", connections, repetition + 1), load.failure);
+          line += ", load FAILED: " + load.failure;
+        }
+        print(line + "\n");
+      }
+    }
+  }
+
+  ReplayTime measure_replay(std::size_t connections) {
+    std::string sql = fmt::format("DROP SCHEMA IF EXISTS {0} CASCADE; CREATE SCHEMA {0};", kReplayed);
+    for (const std::string& table : tables_) {
+      sql += fmt::format("CREATE TABLE {} (LIKE {} INCLUDING ALL EXCLUDING INDEXES);",
+                         quote_qualified(kReplayed, table), quote_qualified(kPrepared, table));
+    }
+    testing::execute(database_, sql);
+    settle();
+    const ReplayTime time = streams_->replay(database_, kReplayed, connections);
+    if (const std::string wrong = count_rows(kReplayed); !wrong.empty()) throw std::runtime_error(wrong);
+    testing::execute(database_, fmt::format("DROP SCHEMA {} CASCADE", kReplayed));
+    return time;
+  }
+
+  Migration measure_load(std::size_t connections, const std::string& verify) {
+    settle();
+    Migration migration = migrate(kLoaded, connections, verify);
+    testing::execute(database_, fmt::format("DROP SCHEMA IF EXISTS {} CASCADE", kLoaded));
+    return migration;
+  }
+
+  // Nobody pays for the pages that another one left dirty, nor for the files of dropped tables.
+  void settle() {
+    check_stop();
+    testing::execute(database_, "CHECKPOINT");
+  }
+
+  Migration migrate(const std::string& schema, std::size_t connections, const std::string& verify) {
+    testing::execute(database_, "DROP SCHEMA IF EXISTS sluice CASCADE");  // the ledger: no run to go on with
+    const TemporaryDirectory report;
+    const double cpu_before = cpu_of_children();
+    const testing::CommandResult ended =
+        testing::run_command({testing::sluice_program(), "migrate", source_.string(), database_, "--schema",
+                              schema, "--jobs", std::to_string(connections), "--verify", verify, "--progress",
+                              "none", "--report", report.path().string()},
+                             {.timeout = 30min});
+    Migration migration;
+    migration.cpu_seconds = cpu_of_children() - cpu_before;
+    if (std::ifstream file(report / "report.json"); file) {
+      migration.report = Json::parse(file, nullptr, /*allow_exceptions=*/false);
+    }
+    check_stop();
+    if (ended.exit_status != 0) {
+      migration.failure = fmt::format("exit status {}{}: {}", ended.exit_status,
+                                      ended.timed_out ? " (killed after too long)" : "", ended.err);
+    } else if (!migration.report.is_object()) {
+      migration.failure = "there is no report.json that can be read";
+    } else {
+      migration.failure = count_rows(schema);
+    }
+    return migration;
+  }
+
+  // What is wrong with the number of rows in `schema`; empty when nothing is.
+  std::string count_rows(const std::string& schema) {
+    for (const auto& [table, rows] : expected_) {
+      const std::string found =
+          testing::query_value(database_, "SELECT count(*) FROM " + quote_qualified(schema, table));
+      if (found != std::to_string(rows)) {
+        return fmt::format("{}.{} holds {} rows of {}", schema, table, found, rows);
+      }
+    }
+    return {};
+  }
+
+  // ---- the whole, verified ----
+
+  void verify_once() {
+    const std::size_t connections = options_.connections.back();
+    const Migration whole = measure_load(connections, "full");
+    if (!whole.failure.empty()) {
+      note_failure(fmt::format("migrate --jobs {} --verify full", connections), whole.failure);
+      print("\nmigrate --verify full FAILED: " + whole.failure + "\n");
+      return;
+    }
+    const double share = whole.phase("verify") / whole.phase("total");
+    print(
+        fmt::format("\nOnce with --verify full, {} connections: load {:.2f} s, indexes {:.2f} s, constraints "
+                    "{:.2f} s, verify {:.2f} s,\ntotal {:.2f} s; verify is {:.0f} % of the whole\n\n",
+                    connections, whole.phase("load"), whole.phase("indexes"), whole.phase("constraints"),
+                    whole.phase("verify"), whole.phase("total"), 100 * share));
+    json_["verified_run"] = {{"connections", connections},
+                             {"phases", whole.report.at("phases")},
+                             {"verify_share", share},
+                             {"peak_memory_bytes", whole.peak_memory()},
+                             {"cpu_seconds", whole.cpu_seconds}};
+    memory_peak_mb_ = std::max(memory_peak_mb_, megabytes(whole.peak_memory()));
+  }
+
+  // ---- results ----
+
+  void conclude() {
+    json_["series"] = Json::array();
+    print(fmt::format("{:>2}  {:>13}  {:>13}  {:>7}  {:>8}  {:>9}  {:>5}  {:>13}  {:>7}\n", "N", "replay s",
+                      "load s", "ratio", "pairwise", "rows/s", "MB/s", "client CPU s", "peak MB"));
+    print(fmt::format("{:>2}  {:>13}  {:>13}  {:>7}  {:>8}  {:>9}  {:>5}  {:>13}  {:>7}\n", "",
+                      "min   median", "min   median", "medians", "median", "", "", "replay   load", ""));
+    std::vector<std::string> verdicts;
+    for (const auto& [connections, series] : series_) {
+      if (series.load.empty()) continue;  // every run failed, which has been said
+      const double load = median(series.load);
+      const double pairwise = median(series.ratios);
+      const double peak = *std::max_element(series.peak_memory_mb.begin(), series.peak_memory_mb.end());
+      memory_peak_mb_ = std::max(memory_peak_mb_, peak);
+      print(fmt::format(
+          "{:>2}  {:>4.2f}   {:>6.2f}  {:>4.2f}   {:>6.2f}  {:>7.2f}  {:>8.2f}  {:>9.0f}  {:>5.0f}  "
+          "{:>6.2f} {:>6.2f}  {:>7.1f}\n",
+          connections, minimum(series.replay), median(series.replay), minimum(series.load), load,
+          load / median(series.replay), pairwise, static_cast<double>(rows_in_all()) / load,
+          megabytes(streams_->bytes()) / load, median(series.replay_cpu), median(series.load_cpu), peak));
+      json_["series"].push_back({{"connections", connections},
+                                 {"replay_seconds", series.replay},
+                                 {"replay_cpu_seconds", series.replay_cpu},
+                                 {"load_seconds", series.load},
+                                 {"load_cpu_seconds", series.load_cpu},
+                                 {"ratio_of_medians", load / median(series.replay)},
+                                 {"pairwise_ratios", series.ratios},
+                                 {"median_pairwise_ratio", pairwise},
+                                 {"peak_memory_mb", peak}});
+      verdicts.push_back(
+          verdict(fmt::format("ratio, {} connections", connections), pairwise, options_.ratio_max));
+    }
+    verdicts.push_back(verdict("peak memory, MB", memory_peak_mb_, options_.memory_max_mb));
+    print("\n");
+    for (const std::string& line : verdicts) print(line);
+    for (const Json& failure : json_["failures"]) {
+      print(fmt::format("FAILED  {}: {}\n", failure.at("run").get<std::string>(),
+                        failure.at("reason").get<std::string>()));
+    }
+    print(fmt::format("load average at the end {:.1f}\n", load_average()));
+    json_["load_average_after"] = load_average();
+    json_["memory_peak_mb"] = memory_peak_mb_;
+    json_["good"] = good_;
+    if (options_.json.empty()) return;
+    std::ofstream file(options_.json, std::ios::trunc);
+    file << json_.dump(2, ' ', false, Json::error_handler_t::replace) << "\n";
+    file.flush();
+    if (!file) throw std::runtime_error("cannot write " + options_.json);
+  }
+
+  std::string verdict(const std::string& what, double value, double bound) {
+    const bool held = value <= bound;
+    good_ = good_ && held;
+    return fmt::format("{}  {}: {:.2f}, bound {:.2f}\n", held ? "held  " : "MISSED", what, value, bound);
+  }
+
+  void note_failure(const std::string& run, const std::string& reason) {
+    good_ = false;
+    json_["failures"].push_back({{"run", run}, {"reason", reason}});
+  }
+
+  static std::string settings_text() {
+    std::string text;
+    for (const auto& [name, value] : kServerSettings) text += (text.empty() ? "" : ", ") + name + "=" + value;
+    return text;
+  }
+
+  [[nodiscard]] std::int64_t rows_in_all() const {
+    std::int64_t sum = 0;
+    for (const auto& [table, rows] : expected_) sum += rows;
+    return sum;
+  }
+
+  // At once: a run takes minutes, and whoever watches wants to see it live.
+  static void print(const std::string& text) { std::cout << text << std::flush; }
+
+  const Options& options_;
+  const fs::path directory_;
+  TestServer server_;
+  std::string database_;
+  fs::path source_;
+  std::vector<std::string> tables_;               // in the order of the streams
+  std::map<std::string, std::int64_t> expected_;  // rows by table
+  std::optional<RecordedStreams> streams_;
+  std::map<std::size_t, Series> series_;  // by connections
+  double memory_peak_mb_ = 0;
+  bool good_ = true;
+  Json json_ = {{"failures", Json::array()}};
+};
+
+int run(int argc, char** argv) {
+  Options options;
+  CLI::App app("Measures the load phase of sluice against the replay of ready-made COPY streams");
+  app.add_option("--rows", options.rows, "Rows of the three_tables data set")->capture_default_str();
+  app.add_option(
+      "--directory", options.directory,
+      "Work folder, kept with its data set; the server's user must be able to enter it [a temporary one]");
+  app.add_option("--connections", options.connections, "Numbers of connections, such as 1,2,4")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
+  app.add_option("--repetitions", options.repetitions, "Pairs of runs for each number of connections")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  app.add_option("--json", options.json, "Write all figures to this file");
+  app.add_option("--ratio-max", options.ratio_max, "Bound on load time over replay time")
+      ->capture_default_str();
+  app.add_option("--memory-max", options.memory_max_mb, "Bound on the peak memory of sluice, in MB")
+      ->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
+  stop_on_signals();
+
+  // Not the usual temporary folder, which may be memory: the server must write to a disk, as others do.
+  setenv("TMPDIR", "/var/tmp", 1);
+  std::optional<TemporaryDirectory> temporary;
+  fs::path directory;
+  if (options.directory.empty()) {
+    directory = temporary.emplace("sluice-bench").path();
+  } else {
+    fs::create_directories(options.directory);
+    directory = fs::canonical(options.directory);
+    setenv("TMPDIR", directory.c_str(), 1);
+  }
+  return Bench(options, directory).run() ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace sluice::bench
+
+int main(int argc, char** argv) {
+  try {
+    return sluice::bench::run(argc, argv);
+  } catch (const std::exception& error) {
+    std::cerr << "load_versus_replay: " << error.what() << "\n";
+    return 1;
+  }
+}
