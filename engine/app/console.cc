@@ -69,9 +69,14 @@ void Console::begin_phase() {
   last_plain_line_ = phase_began_;
 }
 
-void Console::progress(const Progress& progress) {
+void Console::progress(const Progress& progress) { show(line_of(progress, seconds_since(phase_began_))); }
+
+void Console::progress(const std::string& phase, std::size_t done, std::size_t total) {
+  show(fmt::format("{:<8} {} of {}  {}", phase, done, total, human_seconds(seconds_since(phase_began_))));
+}
+
+void Console::show(const std::string& line) {
   if (mode_ == ProgressMode::none) return;
-  const std::string line = line_of(progress, seconds_since(phase_began_));
   if (live_) {
     fmt::print(stderr, "\r\x1b[K{}", line);
     std::fflush(stderr);

@@ -34,6 +34,8 @@ class Console {
   // Begins a phase: clears the live line and its clock.
   void begin_phase();
   void progress(const Progress& progress);
+  // For phases without rows to count: "indexes  3 of 12".
+  void progress(const std::string& phase, std::size_t done, std::size_t total);
   void end_phase();
 
   // A remark on stderr, on a line of its own.
@@ -44,6 +46,7 @@ class Console {
   [[nodiscard]] bool shows_progress() const { return mode_ != ProgressMode::none; }
 
  private:
+  void show(const std::string& line);
   void clear_line();
 
   ProgressMode mode_;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <fstream>
 #include <iostream>
@@ -291,12 +292,14 @@ class Migration {
 
   void finish_schema() {
     const Stopwatch clock;
+    console_.begin_phase();
     run_steps(StepPhase::index, options_.index_jobs);
     report_.phases.indexes = clock.seconds();
     const Stopwatch constraints;
     run_steps(StepPhase::constraint, 1);
     run_steps(StepPhase::validate, options_.index_jobs);
     run_steps(StepPhase::finish, options_.index_jobs);
+    console_.end_phase();
     report_.phases.constraints = constraints.seconds();
     report_.objects = objects_of(plan_, list_steps(*connections_.front(), run_.run_id));
   }
@@ -312,6 +315,7 @@ class Migration {
       lanes = std::min(lanes, waiting.size());
       connect_lanes(lanes);
       std::vector<char> done(waiting.size(), 0);
+      std::atomic<std::size_t> finished{0};
       PipelineWork work;
       work.lanes = lanes;
       work.tasks = waiting.size();
@@ -319,8 +323,15 @@ class Migration {
         const Step& step = plan_.steps[waiting[task]];
         done[task] =
             run_step(*connections_[lane], run_.run_id, waiting[task], step, claim).has_value() ? 1 : 0;
+        finished.fetch_add(1, std::memory_order_relaxed);
       };
-      if (!run_pipeline(work, stop_)) throw_interrupted();
+      {
+        const Ticker ticker(console_.interval_seconds(), [&] {
+          console_.progress(phase == StepPhase::index ? "indexes" : "schema",
+                            finished.load(std::memory_order_relaxed), waiting.size());
+        });
+        if (!run_pipeline(work, stop_)) throw_interrupted();
+      }
       std::vector<std::size_t> left;
       for (std::size_t i = 0; i < waiting.size(); ++i) {
         if (done[i] == 0) left.push_back(waiting[i]);

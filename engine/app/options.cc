@@ -256,7 +256,7 @@ Command parse_command_line(int argc, const char* const* argv) {
   }
   if (status_command->parsed()) return status;
   if (migrate.schema.empty() || migrate.schema == "sluice") {
-    throw Error(Fault::usage, "--schema cannot be " + (migrate.schema.empty() ? "empty" : migrate.schema),
+    throw Error(Fault::usage, fmt::format("--schema cannot be '{}'", migrate.schema),
                 "the schema sluice holds the ledger; choose another name");
   }
   return migrate;
