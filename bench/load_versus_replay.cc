@@ -4,10 +4,10 @@
 #include <fmt/format.h>
 #include <stdlib.h>  // setenv, getloadavg
 #include <sys/resource.h>
+#include <unistd.h>  // sysconf
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <csignal>
 #include <filesystem>
@@ -16,6 +16,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -119,6 +120,30 @@ double cpu_of_children() {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
+// The server's CPU time up to now, all its processes together, in steps of 10 ms. Those that have ended are
+// in the postmaster's account of its children.
+double cpu_of_server(pid_t postmaster) {
+  const auto ticks = [](const std::string& pid, bool with_ended_children) {
+    std::ifstream file("/proc/" + pid + "/stat");
+    std::string line;
+    std::getline(file, line);
+    // After the name, which may hold anything: state is the 3rd field, utime the 14th, then stime, cutime,
+    // cstime.
+    std::istringstream fields(line.substr(std::min(line.rfind(')') + 1, line.size())));
+    std::string skipped;
+    for (int field = 3; field < 14; ++field) fields >> skipped;
+    double sum = 0;
+    double value = 0;
+    for (int count = with_ended_children ? 4 : 2; count > 0 && fields >> value; --count) sum += value;
+    return sum;
+  };
+  const std::string pid = std::to_string(postmaster);
+  double sum = ticks(pid, true);
+  std::ifstream children("/proc/" + pid + "/task/" + pid + "/children");
+  for (std::string child; children >> child;) sum += ticks(child, false);
+  return sum / static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+
 class Bench {
  public:
   Bench(const Options& options, const fs::path& directory)
@@ -171,7 +196,8 @@ class Bench {
 
   struct Series {
     std::vector<double> replay;
-    std::vector<double> replay_cpu;
+    std::vector<double> replay_cpu;  // ours
+    std::vector<double> server_cpu;  // during the replay
     std::vector<double> load;
     std::vector<double> load_cpu;
     std::vector<double> peak_memory_mb;
@@ -183,20 +209,21 @@ class Bench {
       for (const std::size_t connections : options_.connections) {
         Series& series = series_[connections];
         // Turns about, so that neither side always comes second.
-        std::optional<ReplayTime> replay;
+        std::optional<MeasuredReplay> replay;
         if (repetition % 2 == 0) replay = measure_replay(connections);
         const Migration load = measure_load(connections, "none");
         if (repetition % 2 == 1) replay = measure_replay(connections);
 
-        series.replay.push_back(replay->seconds);
-        series.replay_cpu.push_back(replay->cpu_seconds);
+        series.replay.push_back(replay->time.seconds);
+        series.replay_cpu.push_back(replay->time.cpu_seconds);
+        series.server_cpu.push_back(replay->server_cpu_seconds);
         std::string line = fmt::format("run {}, {} connections: replay {:.2f} s", repetition + 1, connections,
-                                       replay->seconds);
+                                       replay->time.seconds);
         if (load.failure.empty()) {
           series.load.push_back(load.phase("load"));
           series.load_cpu.push_back(load.cpu_seconds);
           series.peak_memory_mb.push_back(megabytes(load.peak_memory()));
-          series.ratios.push_back(series.load.back() / replay->seconds);
+          series.ratios.push_back(series.load.back() / replay->time.seconds);
           line += fmt::format(", load {:.2f} s, ratio {:.2f}", series.load.back(), series.ratios.back());
         } else {
           note_failure(fmt::format("migrate --jobs {}, run {}", connections, repetition + 1), load.failure);
@@ -207,7 +234,12 @@ class Bench {
     }
   }
 
-  ReplayTime measure_replay(std::size_t connections) {
+  struct MeasuredReplay {
+    ReplayTime time;
+    double server_cpu_seconds = 0;
+  };
+
+  MeasuredReplay measure_replay(std::size_t connections) {
     std::string sql = fmt::format("DROP SCHEMA IF EXISTS {0} CASCADE; CREATE SCHEMA {0};", kReplayed);
     for (const std::string& table : tables_) {
       sql += fmt::format("CREATE TABLE {} (LIKE {} INCLUDING ALL EXCLUDING INDEXES);",
@@ -215,10 +247,13 @@ class Bench {
     }
     testing::execute(database_, sql);
     settle();
-    const ReplayTime time = streams_->replay(database_, kReplayed, connections);
+    const double server_before = cpu_of_server(server_.pid());
+    MeasuredReplay replay;
+    replay.time = streams_->replay(database_, kReplayed, connections);
+    replay.server_cpu_seconds = cpu_of_server(server_.pid()) - server_before;
     if (const std::string wrong = count_rows(kReplayed); !wrong.empty()) throw std::runtime_error(wrong);
     testing::execute(database_, fmt::format("DROP SCHEMA {} CASCADE", kReplayed));
-    return time;
+    return replay;
   }
 
   Migration measure_load(std::size_t connections, const std::string& verify) {
@@ -300,10 +335,11 @@ class Bench {
 
   void conclude() {
     json_["series"] = Json::array();
-    print(fmt::format("{:>2}  {:>13}  {:>13}  {:>7}  {:>8}  {:>9}  {:>5}  {:>13}  {:>7}\n", "N", "replay s",
-                      "load s", "ratio", "pairwise", "rows/s", "MB/s", "client CPU s", "peak MB"));
-    print(fmt::format("{:>2}  {:>13}  {:>13}  {:>7}  {:>8}  {:>9}  {:>5}  {:>13}  {:>7}\n", "",
-                      "min   median", "min   median", "medians", "median", "", "", "replay   load", ""));
+    constexpr const char* kHead = "{:>2}  {:>14}  {:>14}  {:>7}  {:>8}  {:>5}  {:>7}  {:>4}  {:>21}  {:>7}\n";
+    print(fmt::format(kHead, "N", "replay s", "load s", "ratio", "pairwise", "CPU", "rows/s", "MB/s",
+                      "CPU seconds", "peak MB"));
+    print(fmt::format(kHead, "", "min    median", "min    median", "medians", "median", "ratio", "", "",
+                      "server replay sluice", ""));
     std::vector<std::string> verdicts;
     for (const auto& [connections, series] : series_) {
       if (series.load.empty()) continue;  // every run failed, which has been said
@@ -311,20 +347,27 @@ class Bench {
       const double pairwise = median(series.ratios);
       const double peak = *std::max_element(series.peak_memory_mb.begin(), series.peak_memory_mb.end());
       memory_peak_mb_ = std::max(memory_peak_mb_, peak);
+      // What the ratio would be if CPU were all that counts: the server's work is the same for both sides.
+      const double server_cpu = median(series.server_cpu);
+      const double cpu_ratio =
+          (server_cpu + median(series.load_cpu)) / (server_cpu + median(series.replay_cpu));
       print(fmt::format(
-          "{:>2}  {:>4.2f}   {:>6.2f}  {:>4.2f}   {:>6.2f}  {:>7.2f}  {:>8.2f}  {:>9.0f}  {:>5.0f}  "
-          "{:>6.2f} {:>6.2f}  {:>7.1f}\n",
+          "{:>2}  {:>6.2f}  {:>6.2f}  {:>6.2f}  {:>6.2f}  {:>7.2f}  {:>8.2f}  {:>5.2f}  {:>7.0f}  {:>4.0f}  "
+          "{:>6.2f} {:>6.2f} {:>6.2f}   {:>7.1f}\n",
           connections, minimum(series.replay), median(series.replay), minimum(series.load), load,
-          load / median(series.replay), pairwise, static_cast<double>(rows_in_all()) / load,
-          megabytes(streams_->bytes()) / load, median(series.replay_cpu), median(series.load_cpu), peak));
+          load / median(series.replay), pairwise, cpu_ratio, static_cast<double>(rows_in_all()) / load,
+          megabytes(streams_->bytes()) / load, server_cpu, median(series.replay_cpu), median(series.load_cpu),
+          peak));
       json_["series"].push_back({{"connections", connections},
                                  {"replay_seconds", series.replay},
                                  {"replay_cpu_seconds", series.replay_cpu},
+                                 {"replay_server_cpu_seconds", series.server_cpu},
                                  {"load_seconds", series.load},
                                  {"load_cpu_seconds", series.load_cpu},
                                  {"ratio_of_medians", load / median(series.replay)},
                                  {"pairwise_ratios", series.ratios},
                                  {"median_pairwise_ratio", pairwise},
+                                 {"cpu_ratio", cpu_ratio},
                                  {"peak_memory_mb", peak}});
       verdicts.push_back(
           verdict(fmt::format("ratio, {} connections", connections), pairwise, options_.ratio_max));

@@ -2,7 +2,6 @@
 
 #include <benchmark/benchmark.h>
 
-#include <cstdlib>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -28,7 +27,7 @@ void parse(benchmark::State& state, const char* written) {
   Value value{};
   for (auto _ : state) {
     benchmark::DoNotOptimize(text.data());
-    if (!kParse(text, value)) std::abort();
+    if (!kParse(text, value)) return state.SkipWithError("refused");
     benchmark::DoNotOptimize(value);
   }
   count(state, text.size());
@@ -50,7 +49,7 @@ BENCHMARK_CAPTURE(parse_timestamp_form, milliseconds, "2024-02-29 12:34:56.123")
 BENCHMARK_CAPTURE(parse_timestamp_form, microseconds, "2024-02-29 12:34:56.123456");
 BENCHMARK_CAPTURE(parse_timestamptz_form, z, "2024-02-29T12:34:56Z");
 BENCHMARK_CAPTURE(parse_timestamptz_form, offset, "2024-02-29 12:34:56.123456+02:00");
-BENCHMARK_CAPTURE(parse_timestamptz_form, go, "2024-02-29 12:34:56.123456789 +0000 UTC");
+BENCHMARK_CAPTURE(parse_timestamptz_form, go, "2024-02-29 12:34:56.123456000 +0000 UTC");
 
 // ---- numeric ----
 
@@ -86,7 +85,7 @@ std::string repeated(std::string_view piece, std::int64_t bytes) {
 void check_text_of(benchmark::State& state, const char* piece) {
   const std::string text = repeated(piece, state.range(0));
   for (auto _ : state) {
-    if (check_text(text) != TextCheck::ok) std::abort();
+    if (check_text(text) != TextCheck::ok) return state.SkipWithError("refused");
   }
   count(state, text.size());
 }
@@ -114,7 +113,7 @@ std::string documents(std::int64_t bytes) {
 void validate_json(benchmark::State& state) {
   const std::string text = documents(state.range(0));
   for (auto _ : state) {
-    if (check_json(text) != JsonCheck::ok) std::abort();
+    if (check_json(text) != JsonCheck::ok) return state.SkipWithError("refused");
   }
   count(state, text.size());
 }
@@ -125,7 +124,7 @@ void canonicalise_jsonb(benchmark::State& state) {
   Buffer out(text.size() * 2);
   for (auto _ : state) {
     out.clear();
-    if (canonical_jsonb(text, out) != JsonbResult::ok) std::abort();
+    if (canonical_jsonb(text, out) != JsonbResult::ok) return state.SkipWithError("refused");
     benchmark::DoNotOptimize(out.data());
     benchmark::ClobberMemory();
   }

@@ -8,6 +8,7 @@
 #include <array>
 #include <cctype>
 #include <charconv>
+#include <filesystem>
 #include <map>
 #include <thread>
 
@@ -57,15 +58,15 @@ CLI::Option* add_choice(CLI::App& app, const std::string& flags, Value& value,
 void add_migrate_options(CLI::App& app, MigrateOptions& options) {
   app.add_option("SOURCE", options.source, "The SQLite file: a path or sqlite:///path")->required();
   app.add_option("TARGET", options.target,
-                 "The PostgreSQL database: postgresql://..., 'host=... dbname=...', or local:DIR for an\n"
-                 "embedded server in DIR. Without it: local:<name of the file>.pg");
+                 "The PostgreSQL database: postgresql://..., 'host=... dbname=...', or\n"
+                 "local:DIR for an embedded server in DIR [local:<name of the file>.pg]");
   app.add_option("-j,--jobs", options.jobs,
                  fmt::format("Connections that load at the same time [{}]", options.jobs))
       ->type_name("N")
-      ->check(CLI::Range(std::size_t{1}, kJobsMax));
+      ->check(CLI::Range(std::size_t{1}, kJobsMax).description(""));
   app.add_option("--index-jobs", options.index_jobs, "Indexes and constraints made at the same time [4]")
       ->type_name("N")
-      ->check(CLI::Range(std::size_t{1}, kJobsMax));
+      ->check(CLI::Range(std::size_t{1}, kJobsMax).description(""));
   app.add_option_function<std::string>(
          "--range-size", [&options](const std::string& text) { options.range_bytes = parse_size(text); },
          "Source bytes loaded per transaction, such as 32MB [by file size]")
@@ -124,6 +125,9 @@ std::vector<std::string> words_of(const std::string& file, const toml::node& nod
 }
 
 void apply_config(CLI::App& app, const std::string& file) {
+  if (std::error_code error; !std::filesystem::is_regular_file(file, error)) {
+    throw Error(Fault::usage, "cannot read the configuration file " + file, "check the path of --config");
+  }
   toml::table table;
   try {
     table = toml::parse_file(file);
@@ -145,8 +149,18 @@ void apply_config(CLI::App& app, const std::string& file) {
       option->run_callback();
     } catch (const CLI::Error& error) {
       refuse_config(file, node.source(), error.what());
+    } catch (const Error& error) {
+      refuse_config(file, node.source(), error.what());
     }
   }
+}
+
+// What was typed that nobody asked for. Positional arguments are not repeated: one may hold a password.
+std::string describe_extras(const CLI::App& app) {
+  for (const std::string& word : app.remaining(true)) {
+    if (word.starts_with('-')) return "unknown flag " + word.substr(0, word.find('='));
+  }
+  return "too many arguments";
 }
 
 void take_environment(CLI::App& app) {
@@ -241,6 +255,12 @@ Command parse_command_line(int argc, const char* const* argv) {
     if (argc <= 1) return PrintAndExit{app.help()};
     for (int i = 1; i < argc; ++i) {
       if (std::string_view(argv[i]) == "--version") return PrintAndExit{version_text()};
+    }
+    const std::string first = argv[1];
+    const auto known =
+        app.get_subcommands([&](const CLI::App* command) { return command->get_name() == first; });
+    if (!first.starts_with('-') && known.empty()) {
+      throw Error(Fault::usage, "unknown command " + first, "see sluice --help");
     }
     app.parse(argc, argv);
     CLI::App* command = app.get_subcommands().front();

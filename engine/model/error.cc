@@ -85,11 +85,12 @@ std::string Error::describe() const {
     separator = ", ";
   };
   if (!where_.table.empty()) add(where_.table);
-  if (where_.range) add(std::string("range ").append(std::to_string(static_cast<std::uint32_t>(*where_.range))));
+  if (where_.range)
+    add(std::string("range ").append(std::to_string(static_cast<std::uint32_t>(*where_.range))));
   if (where_.row) add(std::string("row ").append(std::to_string(*where_.row)));
   if (!where_.column.empty()) add(std::string("column ").append(where_.column));
   if (!advice_.empty()) text.append("; ").append(advice_);
-  return text;
+  return on_one_line(std::move(text));  // names may hold line breaks
 }
 
 }  // namespace sluice

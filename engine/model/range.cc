@@ -5,6 +5,7 @@
 
 #include "engine/model/digest.h"
 #include "engine/model/error.h"
+#include "engine/model/hex.h"
 
 namespace sluice {
 namespace {
@@ -13,17 +14,6 @@ template <class... Handlers>
 struct Overloaded : Handlers... {
   using Handlers::operator()...;
 };
-
-std::string hex_of(std::string_view bytes) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string hex;
-  hex.reserve(bytes.size() * 2);
-  for (const char c : bytes) {
-    hex += kDigits[static_cast<unsigned char>(c) >> 4];
-    hex += kDigits[static_cast<unsigned char>(c) & 0xf];
-  }
-  return hex;
-}
 
 std::string format_tuple(const std::vector<KeyValue>& tuple) {
   if (tuple.empty()) return "-";
@@ -64,15 +54,9 @@ std::int64_t parse_integer(std::string_view word) {
 }
 
 std::string parse_hex(std::string_view hex) {
-  if (hex.size() % 2 != 0) refuse(hex);
-  std::string bytes;
-  bytes.reserve(hex.size() / 2);
-  for (std::size_t i = 0; i < hex.size(); i += 2) {
-    unsigned value = 0;
-    if (std::from_chars(hex.data() + i, hex.data() + i + 2, value, 16).ptr != hex.data() + i + 2) refuse(hex);
-    bytes += static_cast<char>(value);
-  }
-  return bytes;
+  std::optional<std::string> bytes = bytes_of_hex(hex);
+  if (!bytes) refuse(hex);
+  return *std::move(bytes);
 }
 
 KeyValue parse_value(std::string_view word) {
@@ -130,16 +114,26 @@ std::string format_extent(const Extent& extent) {
                     extent);
 }
 
-Extent parse_extent(std::string_view text) {
+namespace {
+
+Extent parse_loosely(std::string_view text) {
   std::string_view rest = text;
   const std::string_view kind = take_word(rest);
-  if (kind == "all" && rest.empty()) return WholeTable{};
+  if (kind == "all") return WholeTable{};
   const std::string_view low = take_word(rest);
   const std::string_view high = take_word(rest);
-  if (!rest.empty()) refuse(text);
   if (kind == "rowid") return RowidRange{parse_integer(low), parse_integer(high)};
   if (kind == "key") return PrimaryKeyRange{parse_tuple(low), parse_tuple(high)};
   refuse(text);
+}
+
+}  // namespace
+
+Extent parse_extent(std::string_view text) {
+  Extent extent = parse_loosely(text);
+  // One form for each value: what we would have written otherwise, somebody else wrote.
+  if (format_extent(extent) != text) refuse(text);
+  return extent;
 }
 
 bool covers_table(const std::vector<Extent>& extents) {

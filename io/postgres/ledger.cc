@@ -1,8 +1,9 @@
 #include "io/postgres/ledger.h"
 
+#include <algorithm>
 #include <array>
-#include <charconv>
 
+#include "engine/model/hex.h"
 #include "engine/model/quote.h"
 #include "io/postgres/copy_stream.h"
 #include "io/wire/buffer.h"
@@ -96,15 +97,12 @@ void put_int(Buffer& buffer, std::int32_t value) {
   buffer.put_int32(value);
 }
 
-// libpq's text form of bytea.
-std::string bytes_of_hex(std::string_view hex) {
-  std::string bytes;
-  for (std::size_t i = 2; i + 1 < hex.size(); i += 2) {
-    unsigned value = 0;
-    std::from_chars(hex.data() + i, hex.data() + i + 2, value, 16);
-    bytes += static_cast<char>(value);
-  }
-  return bytes;
+// From libpq's text form of bytea, \x616263.
+std::string bytes_of_text(const std::string& text) {
+  const std::optional<std::string> bytes =
+      bytes_of_hex(std::string_view(text).substr(std::min<std::size_t>(text.size(), 2)));
+  if (!bytes) throw Error(Fault::internal, "the ledger holds bytes that cannot be read");
+  return *bytes;
 }
 
 }  // namespace
@@ -278,7 +276,7 @@ std::vector<WorkRecord> list_work(Connection& connection, const std::string& run
       seal.bytes = static_cast<std::uint64_t>(result.integer(row, 7));
       seal.seconds = result.real(row, 8);
       seal.digest.total = {parse_digest(result.text(row, 9)), seal.rows_loaded};
-      seal.digest.leaves = unpack_leaves(bytes_of_hex(result.text(row, 10)));
+      seal.digest.leaves = unpack_leaves(bytes_of_text(result.text(row, 10)));
       record.transaction = static_cast<std::uint32_t>(result.integer(row, 11));
     }
     work.push_back(std::move(record));

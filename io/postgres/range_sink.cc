@@ -4,6 +4,7 @@
 #include <chrono>
 #include <utility>
 
+#include "engine/model/hex.h"
 #include "engine/model/quote.h"
 #include "io/postgres/copy_stream.h"
 #include "io/postgres/ledger.h"
@@ -28,17 +29,6 @@ std::string copy_statement(const TablePlan& plan) {
   }
   return "COPY " + quote_qualified(plan.schema, plan.target) + " (" + columns +
          ") FROM STDIN (FORMAT binary)";
-}
-
-std::string hex_literal(std::string_view bytes) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string literal = "\\x";
-  literal.reserve(2 + bytes.size() * 2);
-  for (const char c : bytes) {
-    literal += kDigits[static_cast<unsigned char>(c) >> 4];
-    literal += kDigits[static_cast<unsigned char>(c) & 0xf];
-  }
-  return literal;
 }
 
 class PostgresWriter final : public RangeWriter {
@@ -90,7 +80,7 @@ class PostgresWriter final : public RangeWriter {
          std::to_string(static_cast<std::uint32_t>(seal_.number)), std::to_string(seal_.rows_read),
          std::to_string(seal_.rows_loaded), std::to_string(seal_.rows_rejected), std::to_string(seal_.bytes),
          std::to_string(seal_.seconds), to_hex(seal_.digest.total.sum),
-         hex_literal(pack_leaves(seal_.digest.leaves))});
+         "\\x" + hex_of(pack_leaves(seal_.digest.leaves))});
     if (updated.affected() != 1) {
       throw Error(Fault::internal, "a range was finished that this session had not claimed");
     }

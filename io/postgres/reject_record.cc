@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "engine/model/hex.h"
 #include "io/wire/utf8.h"
 
 namespace sluice {
@@ -34,10 +35,7 @@ void append_quoted(std::string& json, std::string_view text) {
 
 void append_hex(std::string& json, std::string_view bytes) {
   json += '"';
-  for (const char c : bytes) {
-    json += kHexDigits[static_cast<unsigned char>(c) >> 4];
-    json += kHexDigits[static_cast<unsigned char>(c) & 0xf];
-  }
+  json += hex_of(bytes);
   json += '"';
 }
 

@@ -1,10 +1,10 @@
 #include "io/wire/datetime.h"
+#include "support/seed.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -16,12 +16,7 @@
 namespace sluice {
 namespace {
 
-std::mt19937_64 seeded_random() {
-  const char* const given = std::getenv("SLUICE_TEST_SEED");
-  const std::uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
-  std::cout << "SLUICE_TEST_SEED=" << seed << '\n';
-  return std::mt19937_64(seed);
-}
+std::mt19937_64 seeded_random() { return std::mt19937_64(testing::test_seed()); }
 
 constexpr std::int64_t kSecond = 1'000'000;
 constexpr std::int64_t kHour = 3600 * kSecond;
@@ -416,7 +411,7 @@ class ReferenceReader {
 void expect_as_reference(const ReferenceReader& reference, const std::string& text) {
   const auto expected = reference.read(text);
   const auto actual = written(text);
-  ASSERT_EQ(actual.has_value(), expected.has_value()) << testing::PrintToString(text);
+  ASSERT_EQ(actual.has_value(), expected.has_value()) << ::testing::PrintToString(text);
   if (!expected) return;
   ASSERT_EQ(actual->microseconds, expected->microseconds) << text;
   ASSERT_EQ(actual->zoned, expected->zoned) << text;

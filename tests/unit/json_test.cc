@@ -1,4 +1,5 @@
 #include "io/wire/json.h"
+#include "support/seed.h"
 
 #include <gtest/gtest.h>
 
@@ -18,12 +19,7 @@
 namespace sluice {
 namespace {
 
-std::mt19937_64 seeded_random() {
-  const char* const given = std::getenv("SLUICE_TEST_SEED");
-  const std::uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
-  std::cout << "SLUICE_TEST_SEED=" << seed << '\n';
-  return std::mt19937_64(seed);
-}
+std::mt19937_64 seeded_random() { return std::mt19937_64(testing::test_seed()); }
 
 // Both in a heap block of exactly their size, so that the address sanitizer sees any read past the end.
 JsonCheck check(std::string_view text, const JsonLimits& limits = {}) {
@@ -182,7 +178,7 @@ TEST(CheckJson, RefusesWhatOnlyLooksLikeJson) {
   }
   using namespace std::string_literals;
   for (const std::string& text : {"\0"s, "1\0"s, "\"\0\""s, "\"a\0b\""s, "[\0]"s}) {
-    EXPECT_EQ(check(text), JsonCheck::malformed) << testing::PrintToString(text);
+    EXPECT_EQ(check(text), JsonCheck::malformed) << ::testing::PrintToString(text);
   }
 }
 

@@ -1,4 +1,5 @@
 #include "io/wire/numeric.h"
+#include "support/seed.h"
 
 #include <gtest/gtest.h>
 
@@ -21,12 +22,7 @@
 namespace sluice {
 namespace {
 
-std::mt19937_64 seeded_random() {
-  const char* const given = std::getenv("SLUICE_TEST_SEED");
-  const std::uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
-  std::cout << "SLUICE_TEST_SEED=" << seed << '\n';
-  return std::mt19937_64(seed);
-}
+std::mt19937_64 seeded_random() { return std::mt19937_64(testing::test_seed()); }
 
 std::string hex(std::span<const std::byte> bytes) {
   std::string text;

@@ -1,9 +1,9 @@
 #include "io/wire/utf8.h"
+#include "support/seed.h"
 
 #include <gtest/gtest.h>
 
 #include <cstdint>
-#include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <random>
@@ -13,12 +13,7 @@
 namespace sluice {
 namespace {
 
-std::mt19937_64 seeded_random() {
-  const char* const given = std::getenv("SLUICE_TEST_SEED");
-  const std::uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
-  std::cout << "SLUICE_TEST_SEED=" << seed << '\n';
-  return std::mt19937_64(seed);
-}
+std::mt19937_64 seeded_random() { return std::mt19937_64(testing::test_seed()); }
 
 // The slow, obvious reference: decode by the bit patterns, then look at the number. True when the
 // character at `at` is well-formed; moves `at` past it.
@@ -172,8 +167,8 @@ TEST(CheckText, AgreesWithASlowDecoderOnRandomMixtures) {
     const std::size_t kinds = random() % 4 == 0 ? pieces.size() : 12;
     std::string text;
     for (std::size_t count = random() % 24; count > 0; --count) text += pieces[random() % kinds];
-    ASSERT_EQ(check_exact(text), reference_check(text)) << testing::PrintToString(text);
-    ASSERT_EQ(valid_utf8(text), reference_valid(text)) << testing::PrintToString(text);
+    ASSERT_EQ(check_exact(text), reference_check(text)) << ::testing::PrintToString(text);
+    ASSERT_EQ(valid_utf8(text), reference_valid(text)) << ::testing::PrintToString(text);
   }
 }
 
@@ -182,8 +177,8 @@ TEST(CheckText, AgreesWithASlowDecoderOnRandomBytes) {
   for (int round = 0; round < 200000; ++round) {
     std::string text(random() % 8, '\0');
     for (char& byte : text) byte = static_cast<char>(random());
-    ASSERT_EQ(check_exact(text), reference_check(text)) << testing::PrintToString(text);
-    ASSERT_EQ(valid_utf8(text), reference_valid(text)) << testing::PrintToString(text);
+    ASSERT_EQ(check_exact(text), reference_check(text)) << ::testing::PrintToString(text);
+    ASSERT_EQ(valid_utf8(text), reference_valid(text)) << ::testing::PrintToString(text);
   }
 }
 
