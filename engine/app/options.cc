@@ -270,8 +270,9 @@ Command parse_command_line(int argc, const char* const* argv) {
     return PrintAndExit{chosen.empty() ? app.help() : chosen.front()->help()};
   } catch (const CLI::Error& error) {
     const auto chosen = app.get_subcommands();
+    const bool extras = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
     throw Error(
-        Fault::usage, error.what(),
+        Fault::usage, extras ? describe_extras(app) : error.what(),
         chosen.empty() ? "see sluice --help" : "see sluice " + chosen.front()->get_name() + " --help");
   }
   if (status_command->parsed()) return status;
