@@ -95,7 +95,7 @@ BENCHMARK_CAPTURE(check_text_of, mostly_ascii, "naïve prose with a rare sign in
     ->Range(64, 4096);
 BENCHMARK_CAPTURE(check_text_of, cyrillic, "ж")->RangeMultiplier(8)->Range(64, 4096);
 
-// ---- JSON, by size: an array of small documents ----
+// ---- JSON, by size (at least): an array of small documents ----
 
 constexpr std::string_view kDocument =
     R"({"trace":"9f86d081884c7d65","attempt":3,"amount":1234.50,"message":"the quiet river, and the lantern of stone"})";

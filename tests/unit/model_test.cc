@@ -132,12 +132,38 @@ void expect_refused(const std::string& text) {
 }
 
 TEST(ExtentText, RefusesGarbage) {
-  for (const char* text :
-       {"",          " ",           "al",          "alll",          "ALL",          "all all",   "rowid",
-        "rowid 1",   "rowid 1 x",   "rowid 1 2 3", "rowid 1 2x",    "rowid  1 2",   "rowid +1 2", "rowid 1,2",
-        "rowid - -", "rowid 1 9223372036854775808", "rowid -9223372036854775809 1",  "key",       "key -",
-        "key - - -", "key i1",      "key i1 i",    "key t6 -",      "key t6g -",    "key q1 -",   "key r12 -",
-        "key i1,, -", "key ,i1 -",  "key i1, -",   "key 1 -",       "key r400000000000000g -",    "range 1 2"}) {
+  for (const char* text : {"",
+                           " ",
+                           "al",
+                           "alll",
+                           "ALL",
+                           "all all",
+                           "rowid",
+                           "rowid 1",
+                           "rowid 1 x",
+                           "rowid 1 2 3",
+                           "rowid 1 2x",
+                           "rowid  1 2",
+                           "rowid +1 2",
+                           "rowid 1,2",
+                           "rowid - -",
+                           "rowid 1 9223372036854775808",
+                           "rowid -9223372036854775809 1",
+                           "key",
+                           "key -",
+                           "key - - -",
+                           "key i1",
+                           "key i1 i",
+                           "key t6 -",
+                           "key t6g -",
+                           "key q1 -",
+                           "key r12 -",
+                           "key i1,, -",
+                           "key ,i1 -",
+                           "key i1, -",
+                           "key 1 -",
+                           "key r400000000000000g -",
+                           "range 1 2"}) {
     expect_refused(text);
   }
 }
@@ -153,8 +179,8 @@ TEST(CoversTable, TakesChainsFromEndToEnd) {
   EXPECT_TRUE(covers_table({WholeTable{}}));
   EXPECT_TRUE(covers_table({RowidRange{}}));
   EXPECT_TRUE(covers_table({RowidRange{INT64_MIN, INT64_MIN}, RowidRange{INT64_MIN + 1, INT64_MAX}}));
-  EXPECT_TRUE(covers_table({RowidRange{INT64_MIN, -1}, RowidRange{0, INT64_MAX - 1},
-                            RowidRange{INT64_MAX, INT64_MAX}}));
+  EXPECT_TRUE(covers_table(
+      {RowidRange{INT64_MIN, -1}, RowidRange{0, INT64_MAX - 1}, RowidRange{INT64_MAX, INT64_MAX}}));
   EXPECT_TRUE(covers_table({PrimaryKeyRange{}}));
   EXPECT_TRUE(covers_table({PrimaryKeyRange{{}, {TextValue{"m"}}}, PrimaryKeyRange{{TextValue{"m"}}, {}}}));
 }
@@ -170,12 +196,12 @@ TEST(CoversTable, RefusesGapsOverlapsAndMixtures) {
   EXPECT_FALSE(covers_table({RowidRange{INT64_MIN, 5}, RowidRange{5, INT64_MAX}}));
   EXPECT_FALSE(covers_table({RowidRange{6, INT64_MAX}, RowidRange{INT64_MIN, 5}}));
   EXPECT_FALSE(covers_table({RowidRange{}, RowidRange{}}));
-  EXPECT_FALSE(covers_table(
-      {RowidRange{INT64_MIN, 5}, RowidRange{6, 5}, RowidRange{6, INT64_MAX}}));
+  EXPECT_FALSE(covers_table({RowidRange{INT64_MIN, 5}, RowidRange{6, 5}, RowidRange{6, INT64_MAX}}));
   EXPECT_FALSE(covers_table({PrimaryKeyRange{}, PrimaryKeyRange{}}));
   EXPECT_FALSE(covers_table({PrimaryKeyRange{{}, {std::int64_t{1}}}}));
   EXPECT_FALSE(covers_table({PrimaryKeyRange{{std::int64_t{1}}, {}}}));
-  EXPECT_FALSE(covers_table({PrimaryKeyRange{{}, {std::int64_t{1}}}, PrimaryKeyRange{{std::int64_t{2}}, {}}}));
+  EXPECT_FALSE(
+      covers_table({PrimaryKeyRange{{}, {std::int64_t{1}}}, PrimaryKeyRange{{std::int64_t{2}}, {}}}));
   EXPECT_FALSE(covers_table({PrimaryKeyRange{{}, {std::int64_t{1}}}, PrimaryKeyRange{{1.0}, {}}}));
 }
 

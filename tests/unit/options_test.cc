@@ -90,7 +90,8 @@ TEST_F(OptionsTest, NothingAtAllIsARequestForHelp) {
 }
 
 TEST_F(OptionsTest, HelpLinesFitATerminal) {
-  for (const auto& words : {std::vector<std::string>{"--help"}, {"migrate", "--help"}, {"status", "--help"}}) {
+  for (const auto& words :
+       {std::vector<std::string>{"--help"}, {"migrate", "--help"}, {"status", "--help"}}) {
     std::istringstream help(help_of(words));
     for (std::string line; std::getline(help, line);) EXPECT_LE(line.size(), 110u) << line;
   }
@@ -121,10 +122,12 @@ TEST_F(OptionsTest, DefaultsAreTheDocumentedOnes) {
 }
 
 TEST_F(OptionsTest, EveryFlagReachesItsField) {
-  const MigrateOptions options = migrate_options(
-      {"host=/tmp", "-j", "7", "--index-jobs", "3", "--range-size", "64MiB", "--include", "a*,b?", "--include",
-       "c", "--exclude", "tmp_*", "--schema", "app", "--table-handling", "drop", "--verify", "count",
-       "--dry-run", "--restart", "--progress", "none", "--report", "out"});
+  const MigrateOptions options =
+      migrate_options({"host=/tmp", "-j",        "7",         "--index-jobs",     "3",    "--range-size",
+                       "64MiB",     "--include", "a*,b?",     "--include",        "c",    "--exclude",
+                       "tmp_*",     "--schema",  "app",       "--table-handling", "drop", "--verify",
+                       "count",     "--dry-run", "--restart", "--progress",       "none", "--report",
+                       "out"});
   EXPECT_EQ(options.target, "host=/tmp");
   EXPECT_EQ(options.jobs, 7u);
   EXPECT_EQ(options.index_jobs, 3u);
@@ -217,8 +220,7 @@ TEST_F(OptionsTest, TheEnvironmentCanNameTheFile) {
 
 TEST_F(OptionsTest, WrongWordsAreRefusedWithTheRightOnes) {
   EXPECT_TRUE(contains(refusal({"migrate", "a.db", "--verify", "maybe"}), "count, full, none"));
-  EXPECT_TRUE(
-      contains(refusal({"migrate", "a.db", "--table-handling", "cascade"}), "drop, fail, truncate"));
+  EXPECT_TRUE(contains(refusal({"migrate", "a.db", "--table-handling", "cascade"}), "drop, fail, truncate"));
   EXPECT_TRUE(contains(refusal({"migrate", "a.db", "--progress", "loud"}), "auto, none, plain"));
 }
 
