@@ -65,10 +65,10 @@ std::string proposed_part(const TablePlan& plan, const SourceIndexColumn& column
   return column.descending ? part + " DESC" : part;
 }
 
-std::string propose_index(const TablePlan& plan, const SourceIndex& index) {
+std::string propose_index(const TablePlan& plan, const SourceIndex& index, const std::string& name) {
   std::vector<std::string> parts;
   for (const SourceIndexColumn& column : index.columns) parts.push_back(proposed_part(plan, column));
-  return std::string("CREATE ") + (index.unique ? "UNIQUE " : "") + "INDEX " + quote_identifier(index.name) +
+  return std::string("CREATE ") + (index.unique ? "UNIQUE " : "") + "INDEX " + quote_identifier(name) +
          " ON " + table_name(plan) + " (" + join(parts, ", ") + ")" + (index.partial ? " WHERE ..." : "");
 }
 
@@ -121,8 +121,8 @@ class StepMaker {
   }
 
  private:
-  void add_step(StepPhase phase, std::string sql, ObjectOutcome object) {
-    result_.steps.push_back({phase, std::move(sql), std::move(object)});
+  void add_step(StepPhase phase, std::string sql, ObjectOutcome object, std::vector<Remedy> remedies = {}) {
+    result_.steps.push_back({phase, std::move(sql), std::move(object), std::move(remedies)});
   }
 
   void leave_out(ObjectOutcome object) { result_.left_out.push_back(std::move(object)); }
@@ -137,20 +137,47 @@ class StepMaker {
 
   // The index is built first, side by side with others of the table; the constraint then takes it over,
   // which only touches the catalog.
-  void add_key(const PlannedTable& table, const std::string& kind, const char* constraint,
-               const std::string& name, const std::vector<std::string>& columns,
-               const std::string& proposal) {
-    ObjectOutcome object = object_of(kind.c_str(), table, name);
-    object.proposal = proposal;
+  void add_key(const PlannedTable& table, const char* constraint, ObjectOutcome object,
+               const std::vector<std::string>& columns) {
+    const std::string name = object.name;
     const std::string quoted = quote_identifier(name);
     add_step(StepPhase::index,
              "CREATE UNIQUE INDEX " + quoted + " ON " + table_name(*table.plan) + " (" +
                  quoted_list(columns) + ")",
-             object);
+             object, index_remedies(*table.plan, columns));
     add_step(StepPhase::constraint,
              "ALTER TABLE " + table_name(*table.plan) + " ADD CONSTRAINT " + quoted + " " + constraint +
                  " USING INDEX " + quoted,
-             object);
+             object,
+             {{"23502", "give the rows whose key is NULL a key, then ALTER TABLE " + table_name(*table.plan) +
+                            " ADD PRIMARY KEY USING INDEX " + quoted}});
+  }
+
+  static std::vector<Remedy> index_remedies(const TablePlan& plan, const std::vector<std::string>& columns) {
+    const std::string list = quoted_list(columns);
+    std::vector<std::string> hashed;
+    for (const std::string& column : columns) hashed.push_back("md5(" + quote_identifier(column) + "::text)");
+    return {
+        {"23505", "find the double rows: SELECT " + list + ", count(*) FROM " + table_name(plan) + " GROUP BY " + list +
+                      " HAVING count(*) > 1; remove them, then run the SQL again"},
+        {"54000", "the values are too long for an index; index a hash of them: CREATE INDEX ON " + table_name(plan) +
+                      " (" + join(hashed, ", ") + ")"},
+        {"42704", "the column's type cannot be indexed like this; an expression such as (" +
+                      quote_identifier(columns.front()) + "::text) can"},
+    };
+  }
+
+  // PostgreSQL compares keys exactly, whatever collation the source's key had.
+  static void remark_collation(const PlannedTable& table, ObjectOutcome& object) {
+    for (const SourceIndex& index : table.source->indexes) {
+      if (index.origin != IndexOrigin::primary_key) continue;
+      for (const SourceIndexColumn& column : index.columns) {
+        if (!collation_matters(*table.plan, column)) continue;
+        object.reason = "the source compares column " + quote_identifier(column.name) + " by " + column.collation +
+                        "; this key tells apart what that held equal";
+        object.proposal = propose_index(*table.plan, index, object.name + "_" + fold_ascii(column.collation));
+      }
+    }
   }
 
   void add_primary_key(const PlannedTable& table) {
@@ -159,9 +186,9 @@ class StepMaker {
       columns.push_back(table.plan->columns[column].target);
     }
     if (columns.empty()) return;
-    add_key(table, "primary_key", "PRIMARY KEY", names_.claim(table.plan->target + "_pkey"), columns,
-            "remove rows whose key is NULL or double, then ALTER TABLE " + table_name(*table.plan) +
-                " ADD PRIMARY KEY (" + quoted_list(columns) + ")");
+    ObjectOutcome object = object_of("primary_key", table, names_.claim(table.plan->target + "_pkey"));
+    remark_collation(table, object);
+    add_key(table, "PRIMARY KEY", std::move(object), columns);
   }
 
   void add_index(const PlannedTable& table, const SourceIndex& index) {
@@ -172,7 +199,7 @@ class StepMaker {
       ObjectOutcome object = object_of(kind, table, index.name);
       object.sql = index.sql;
       object.reason = reason;
-      object.proposal = propose_index(plan, index);
+      object.proposal = propose_index(plan, index, index.name);
       leave_out(std::move(object));
     };
     if (index.partial) return cannot("partial index: its WHERE clause is not translated");
@@ -192,18 +219,16 @@ class StepMaker {
     }
     if (index.origin == IndexOrigin::unique_constraint && !descending) {
       const std::string name = names_.claim(plan.target + "_" + join(columns, "_") + "_key");
-      add_key(table, "unique", "UNIQUE", name, columns, "remove the double rows, then create it");
+      add_key(table, "UNIQUE", object_of("unique", table, name), columns);
       return;
     }
     const bool automatic = index.origin == IndexOrigin::unique_constraint;
     const std::string name =
         names_.claim(automatic ? plan.target + "_" + join(columns, "_") + "_key" : index.name);
-    ObjectOutcome object = object_of(kind, table, name);
-    object.proposal = index.unique ? "remove the double rows, then create it" : "";
     add_step(StepPhase::index,
              std::string("CREATE ") + (index.unique ? "UNIQUE " : "") + "INDEX " + quote_identifier(name) +
                  " ON " + table_name(plan) + " (" + join(parts, ", ") + ")",
-             std::move(object));
+             object_of(kind, table, name), index_remedies(plan, columns));
   }
 
   const PlannedTable* find_parent(const std::string& name) const {
@@ -276,7 +301,7 @@ class StepMaker {
   // of the range nextval must fail rather than wrap.
   void add_identity(const PlannedTable& table) {
     for (const ColumnPlan& column : table.plan->columns) {
-      if (!column.identity) continue;
+      if (column.identity_sequence.empty()) continue;
       const std::string name = table_name(*table.plan);
       const std::string used =
           "greatest((SELECT max(" + quote_identifier(column.target) + ") FROM " + name + "), " +
@@ -363,7 +388,10 @@ std::string create_table_sql(const TablePlan& plan) {
   for (const ColumnPlan& column : plan.columns) {
     sql += separator + quote_identifier(column.target) + " " + std::string(name_of(column.type).sql);
     if (column.not_null) sql += " NOT NULL";
-    if (column.identity) sql += " GENERATED BY DEFAULT AS IDENTITY";
+    if (!column.identity_sequence.empty()) {
+      sql += " GENERATED BY DEFAULT AS IDENTITY (SEQUENCE NAME " +
+             quote_qualified(plan.schema, column.identity_sequence) + ")";
+    }
     separator = ",\n  ";
   }
   return sql + ")";

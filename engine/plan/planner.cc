@@ -67,7 +67,6 @@ TablePlan plan_table(const SourceTable& table, const TableOutline& outline, cons
       // Any INTEGER PRIMARY KEY assigns itself, with or without AUTOINCREMENT, and is never NULL.
       planned.type = PgType::int8;
       planned.not_null = true;
-      planned.identity = true;
     }
     plan.columns.push_back(std::move(planned));
   }
@@ -138,6 +137,11 @@ MigrationPlan plan_migration(const Catalog& catalog, const std::map<std::string,
     plan.tables.push_back(
         plan_table(*table, outlines.at(table->name), options.schema, relations, range_bytes));
     source_of[table->name] = table;
+  }
+  for (TablePlan& table : plan.tables) {
+    if (table.row_key != RowKey::ordered_integer) continue;
+    ColumnPlan& column = table.columns[table.key_columns.front()];
+    column.identity_sequence = relations.claim(table.target + "_" + column.target + "_seq");
   }
   // Largest first, so that the last lane to finish has a small table. Ties by name: same file, same plan.
   std::stable_sort(plan.tables.begin(), plan.tables.end(),
