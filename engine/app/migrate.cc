@@ -66,31 +66,39 @@ TableHandling handling_of(ExistingTables handling) {
   return TableHandling::fail;
 }
 
+std::string proposal_for(const Step& step, const std::string& sqlstate) {
+  for (const Remedy& remedy : step.remedies) {
+    if (remedy.sqlstate == sqlstate) return remedy.proposal;
+  }
+  return "remove the reason, then run the SQL by hand";
+}
+
 // Several steps may make one object: an index and the key that takes it over, a foreign key and its
 // validation. One entry for each object, in the order of the plan.
 std::vector<ObjectOutcome> objects_of(const MigrationPlan& plan, const std::vector<StepRecord>& steps) {
   std::vector<ObjectOutcome> objects;
   std::map<std::tuple<std::string, std::string, std::string>, std::size_t> place;
-  for (const StepRecord& step : steps) {
-    if (step.object.kind.empty() || !step.done) continue;
+  for (const StepRecord& record : steps) {
+    if (record.object.kind.empty() || !record.done) continue;
+    const Step& step = plan.steps[record.number];
     const auto [found, is_new] =
-        place.try_emplace({step.object.kind, step.object.table, step.object.name}, objects.size());
+        place.try_emplace({record.object.kind, record.object.table, record.object.name}, objects.size());
     if (is_new) {
-      objects.push_back(step.object);
-    } else {
-      ObjectOutcome& object = objects[found->second];
-      if (!object.created) continue;  // what failed first is the reason
-      object.sql += "; " + step.object.sql;
-      if (!step.object.created) {
-        const bool validation = plan.steps[step.number].phase == StepPhase::validate;
-        object.created = validation;
-        object.reason =
-            step.object.reason + (validation ? "; the key is in force for new rows and left NOT VALID"
-                                             : "; its unique index is kept");
-      }
+      objects.push_back(record.object);
+      objects.back().proposal = step.object.proposal;
     }
     ObjectOutcome& object = objects[found->second];
-    if (!object.reason.empty()) object.proposal = plan.steps[step.number].object.proposal;
+    if (!is_new) {
+      if (!object.created) continue;  // what failed first is the reason
+      object.sql += "; " + record.object.sql;
+    }
+    if (record.object.created) continue;
+    // A key that could not be validated is there all the same, for new rows.
+    object.created = step.phase == StepPhase::validate;
+    object.reason = record.object.reason;
+    if (object.created) object.reason += "; the key is in force for new rows and left NOT VALID";
+    if (step.phase == StepPhase::constraint && !is_new) object.reason += "; its unique index is kept";
+    object.proposal = proposal_for(step, record.sqlstate);
   }
   objects.insert(objects.end(), plan.left_out.begin(), plan.left_out.end());
   return objects;
@@ -321,8 +329,7 @@ class Migration {
       work.tasks = waiting.size();
       work.body = [&](std::size_t lane, std::size_t task) {
         const Step& step = plan_.steps[waiting[task]];
-        done[task] =
-            run_step(*connections_[lane], run_.run_id, waiting[task], step, claim).has_value() ? 1 : 0;
+        done[task] = run_step(*connections_[lane], run_.run_id, waiting[task], step, claim) ? 1 : 0;
         finished.fetch_add(1, std::memory_order_relaxed);
       };
       {

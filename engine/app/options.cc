@@ -260,7 +260,12 @@ Command parse_command_line(int argc, const char* const* argv) {
     const auto known =
         app.get_subcommands([&](const CLI::App* command) { return command->get_name() == first; });
     if (!first.starts_with('-') && known.empty()) {
-      throw Error(Fault::usage, "unknown command " + first, "see sluice --help");
+      // Somebody may have forgotten the command and put the target, with a password in it, here.
+      const bool is_word = std::all_of(first.begin(), first.end(), [](char c) {
+        return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_';
+      });
+      throw Error(Fault::usage, is_word ? "unknown command " + first : "the command is missing",
+                  "see sluice --help");
     }
     app.parse(argc, argv);
     CLI::App* command = app.get_subcommands().front();

@@ -158,10 +158,10 @@ class StepMaker {
     std::vector<std::string> hashed;
     for (const std::string& column : columns) hashed.push_back("md5(" + quote_identifier(column) + "::text)");
     return {
-        {"23505", "find the double rows: SELECT " + list + ", count(*) FROM " + table_name(plan) + " GROUP BY " + list +
-                      " HAVING count(*) > 1; remove them, then run the SQL again"},
-        {"54000", "the values are too long for an index; index a hash of them: CREATE INDEX ON " + table_name(plan) +
-                      " (" + join(hashed, ", ") + ")"},
+        {"23505", "find the double rows: SELECT " + list + ", count(*) FROM " + table_name(plan) +
+                      " GROUP BY " + list + " HAVING count(*) > 1; remove them, then run the SQL again"},
+        {"54000", "the values are too long for an index; index a hash of them: CREATE INDEX ON " +
+                      table_name(plan) + " (" + join(hashed, ", ") + ")"},
         {"42704", "the column's type cannot be indexed like this; an expression such as (" +
                       quote_identifier(columns.front()) + "::text) can"},
     };
@@ -173,8 +173,8 @@ class StepMaker {
       if (index.origin != IndexOrigin::primary_key) continue;
       for (const SourceIndexColumn& column : index.columns) {
         if (!collation_matters(*table.plan, column)) continue;
-        object.reason = "the source compares column " + quote_identifier(column.name) + " by " + column.collation +
-                        "; this key tells apart what that held equal";
+        object.reason = "the source compares column " + quote_identifier(column.name) + " by " +
+                        column.collation + "; this key tells apart what that held equal";
         object.proposal = propose_index(*table.plan, index, object.name + "_" + fold_ascii(column.collation));
       }
     }
@@ -249,16 +249,19 @@ class StepMaker {
 
   void add_foreign_key(const PlannedTable& table, const SourceForeignKey& key, const std::string& name) {
     ObjectOutcome object = object_of("foreign_key", table, name);
-    const auto cannot = [&](std::string reason) {
+    const auto cannot = [&](std::string reason, std::string proposal) {
       object.reason = std::move(reason);
+      object.proposal = std::move(proposal);
       object.sql = "FOREIGN KEY (" + quoted_list(key.columns) + ") REFERENCES " +
                    quote_identifier(key.parent) +
                    (key.parent_columns.empty() ? "" : " (" + quoted_list(key.parent_columns) + ")");
       leave_out(object);
     };
     const PlannedTable* parent = find_parent(key.parent);
-    if (parent == nullptr)
-      return cannot("the parent table " + quote_identifier(key.parent) + " does not arrive");
+    if (parent == nullptr) {
+      return cannot("the parent table " + quote_identifier(key.parent) + " does not arrive",
+                    "bring the parent (it may be excluded, missing or a view), then add the key by hand");
+    }
     std::vector<std::string> parent_sources = key.parent_columns;
     if (parent_sources.empty()) {
       for (const std::size_t column : parent->source->primary_key()) {
@@ -268,7 +271,8 @@ class StepMaker {
     const auto columns = target_names(*table.plan, key.columns);
     const auto parent_columns = target_names(*parent->plan, parent_sources);
     if (!columns || !parent_columns || columns->size() != parent_columns->size()) {
-      return cannot("its columns do not match a key of the parent table");
+      return cannot("its columns do not match a key of the parent table",
+                    "SQLite would refuse to enforce it, too; name columns that exist on both sides");
     }
     const std::string child = table_name(*table.plan);
     const std::string quoted = quote_identifier(name);
@@ -277,11 +281,16 @@ class StepMaker {
                       quoted_list(*parent_columns) + ")";
     if (fold_ascii(key.on_update) != "no action") sql += " ON UPDATE " + key.on_update;
     if (fold_ascii(key.on_delete) != "no action") sql += " ON DELETE " + key.on_delete;
-    object.proposal = "find the rows without a parent: " +
-                      orphan_query(child, *columns, table_name(*parent->plan), *parent_columns) +
-                      "; mend them, then ALTER TABLE " + child + " VALIDATE CONSTRAINT " + quoted;
-    add_step(StepPhase::constraint, sql + " NOT VALID", object);
-    add_step(StepPhase::validate, "ALTER TABLE " + child + " VALIDATE CONSTRAINT " + quoted, object);
+    add_step(StepPhase::constraint, sql + " NOT VALID", object,
+             {{"42804",
+               "give both columns one type (ALTER TABLE ... ALTER COLUMN ... TYPE ... USING ...), then run "
+               "the SQL again"},
+              {"42830", "make the parent's columns unique: ALTER TABLE " + table_name(*parent->plan) +
+                            " ADD UNIQUE (" + quoted_list(*parent_columns) + "), then run the SQL again"}});
+    add_step(StepPhase::validate, "ALTER TABLE " + child + " VALIDATE CONSTRAINT " + quoted, object,
+             {{"23503", "find the rows without a parent: " +
+                            orphan_query(child, *columns, table_name(*parent->plan), *parent_columns) +
+                            "; mend them, then ALTER TABLE " + child + " VALIDATE CONSTRAINT " + quoted}});
   }
 
   static std::string orphan_query(const std::string& child, const std::vector<std::string>& columns,

@@ -93,18 +93,31 @@ const DeclaredType* find_name(std::string_view name) {
   return found == kDeclaredTypes.end() ? nullptr : &*found;
 }
 
+// "pointzm" -> "point": spatial types carry their dimensions as a suffix.
+std::string_view without_dimension(std::string_view word) {
+  for (const std::string_view suffix : {"zm", "z", "m"}) {
+    if (!word.ends_with(suffix)) continue;
+    const std::string_view shape = word.substr(0, word.size() - suffix.size());
+    const DeclaredType* row = find_name(shape);
+    if (row != nullptr && row->type == PgType::bytea) return shape;
+  }
+  return word;
+}
+
 }  // namespace
 
 PgType type_of_declaration(std::string_view declared) {
   const std::string name = normal_form(declared);
   if (const DeclaredType* row = find_name(name)) return row->type;
+  const DeclaredType* first_word =
+      find_name(without_dimension(std::string_view(name).substr(0, name.find(' '))));
   const auto contains = [&](std::string_view part) { return name.find(part) != std::string::npos; };
-  // The order is SQLite's own: CHARINT is an integer.
-  if (contains("int")) return PgType::int8;
+  // The order is SQLite's own: CHARINT is an integer. But POINT Z is not, whatever its letters.
+  if (contains("int")) return first_word == nullptr ? PgType::int8 : first_word->type;
   if (contains("char") || contains("clob") || contains("text")) return PgType::text;
   if (contains("blob")) return PgType::bytea;
   if (contains("real") || contains("floa") || contains("doub")) return PgType::float8;
-  if (const DeclaredType* row = find_name(std::string_view(name).substr(0, name.find(' ')))) return row->type;
+  if (first_word != nullptr) return first_word->type;
   // No type, or a word we do not know. SQLite gives such a column NUMERIC affinity or none, which says
   // nothing about what is in it; text takes every number and every text without changing it.
   return PgType::text;

@@ -95,8 +95,12 @@ bool matches_pattern(std::string_view pattern, std::string_view name) {
     if (p < folded_pattern.size() && folded_pattern[p] == '*') {
       star = p++;
       resume = n;
-    } else if (p < folded_pattern.size() &&
-               (folded_pattern[p] == '?' || folded_pattern[p] == folded_name[n])) {
+    } else if (p < folded_pattern.size() && folded_pattern[p] == '?') {
+      ++p;
+      do {
+        ++n;  // over the continuation bytes of one character
+      } while (n < folded_name.size() && (static_cast<unsigned char>(folded_name[n]) & 0xc0) == 0x80);
+    } else if (p < folded_pattern.size() && folded_pattern[p] == folded_name[n]) {
       ++p;
       ++n;
     } else if (star != std::string::npos) {

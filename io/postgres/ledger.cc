@@ -63,6 +63,7 @@ CREATE TABLE IF NOT EXISTS sluice.step (
   done boolean NOT NULL DEFAULT false,
   created boolean,
   reason text,
+  sqlstate text,
   done_at timestamptz,
   PRIMARY KEY (run_id, step_no));
 CREATE TABLE IF NOT EXISTS sluice.failure (
@@ -286,7 +287,8 @@ std::vector<WorkRecord> list_work(Connection& connection, const std::string& run
 
 std::vector<StepRecord> list_steps(Connection& connection, const std::string& run_id) {
   const Result result = connection.execute(
-      "SELECT step_no, done, kind, table_name, name, sql, coalesce(created, false), coalesce(reason, '') "
+      "SELECT step_no, done, kind, table_name, name, sql, coalesce(created, false), coalesce(reason, ''), "
+      "coalesce(sqlstate, '') "
       "FROM sluice.step WHERE run_id = $1 ORDER BY step_no",
       {run_id});
   std::vector<StepRecord> steps;
@@ -300,6 +302,7 @@ std::vector<StepRecord> list_steps(Connection& connection, const std::string& ru
     record.object.sql = result.text(row, 5);
     record.object.created = result.boolean(row, 6);
     record.object.reason = result.text(row, 7);
+    record.sqlstate = result.text(row, 8);
     steps.push_back(std::move(record));
   }
   return steps;

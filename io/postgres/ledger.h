@@ -60,7 +60,8 @@ struct WorkRecord {
 struct StepRecord {
   std::size_t number = 0;
   bool done = false;
-  ObjectOutcome object;
+  ObjectOutcome object;  // proposals are the plan's and stay there
+  std::string sqlstate;  // of the refusal
 };
 
 // Creates schema and tables where they are missing.

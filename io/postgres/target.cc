@@ -248,11 +248,12 @@ constexpr const char* kStepSettings =
     "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL maintenance_work_mem = '128MB'";
 
 void record_step(Connection& connection, const std::string& run_id, std::size_t number,
-                 const ObjectOutcome& object) {
+                 const StepRecord& record) {
   connection.execute(
-      "UPDATE sluice.step SET done = true, created = $3, sql = $4, reason = nullif($5, ''), "
+      "UPDATE sluice.step SET done = true, created = $3, reason = nullif($4, ''), sqlstate = nullif($5, ''), "
       "done_at = clock_timestamp() WHERE run_id = $1 AND step_no = $2 AND NOT done",
-      {run_id, std::to_string(number), object.created ? "t" : "f", object.sql, object.reason});
+      {run_id, std::to_string(number), record.object.created ? "t" : "f", record.object.reason,
+       record.sqlstate});
 }
 
 bool claim_step(Connection& connection, const std::string& run_id, std::size_t number, Claim claim) {
@@ -269,25 +270,26 @@ bool is_refusal(const Error& error) { return error.fault() == Fault::target_refu
 
 }  // namespace
 
-std::optional<ObjectOutcome> run_step(Connection& connection, const std::string& run_id, std::size_t number,
-                                      const Step& step, Claim claim) {
-  ObjectOutcome outcome = step.object;
-  outcome.sql = step.sql;
+bool run_step(Connection& connection, const std::string& run_id, std::size_t number, const Step& step,
+              Claim claim) {
+  StepRecord record;
+  record.object = step.object;
   Transaction transaction(connection, kStepSettings);
-  if (!claim_step(connection, run_id, number, claim)) return std::nullopt;
+  if (!claim_step(connection, run_id, number, claim)) return false;
   // The savepoint lets a refusal leave the claim in place.
   connection.execute("SAVEPOINT step");
   try {
     connection.execute(step.sql);
-    outcome.created = true;
+    record.object.created = true;
   } catch (const Error& error) {
     if (!is_refusal(error)) throw;
     connection.execute("ROLLBACK TO SAVEPOINT step");
-    outcome.reason = std::string(error.what()) + " [" + error.sqlstate() + "]";
+    record.object.reason = std::string(error.what()) + " [" + error.sqlstate() + "]";
+    record.sqlstate = error.sqlstate();
   }
-  record_step(connection, run_id, number, outcome);
+  record_step(connection, run_id, number, record);
   transaction.commit();
-  return outcome;
+  return true;
 }
 
 std::uint64_t count_blocks(Connection& connection, const TablePlan& plan) {

@@ -48,10 +48,10 @@ struct OpenRun {
 // a table is in the way, usage when an unfinished run had another plan.
 OpenRun open_run(Connection& connection, const RunRequest& request);
 
-// Runs one step together with its ledger row. A refusal by the server is an outcome, not an exception;
-// nothing when another session has the step or did it, unless `wait`.
-std::optional<ObjectOutcome> run_step(Connection& connection, const std::string& run_id, std::size_t number,
-                                      const Step& step, Claim claim);
+// Runs one step together with its ledger row, where a refusal by the server is recorded; it is an outcome,
+// not an exception. False when the step is done already or, with skip_locked, another session's.
+bool run_step(Connection& connection, const std::string& run_id, std::size_t number, const Step& step,
+              Claim claim);
 
 // ---- reading back ----
 
