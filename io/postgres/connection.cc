@@ -97,9 +97,12 @@ Error error_of(const pg_result* result, pg_conn* connection) {
     return error;
   }
   const Fault fault = fault_of_sqlstate(state);
-  Error error(
-      fault, primary == nullptr ? "the server reported an error without a message" : primary,
-      fault == Fault::target_unavailable ? "mend that, then run the same command again to go on" : "");
+  std::string message = primary == nullptr ? "the server reported an error without a message" : primary;
+  // Class 42 details name columns and types. Those of other classes hold values of rows.
+  const char* detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
+  if (detail != nullptr && std::string_view(state).starts_with("42")) message.append(": ").append(detail);
+  Error error(fault, std::move(message),
+              fault == Fault::target_unavailable ? "mend that, then run the same command again to go on" : "");
   error.set_sqlstate(state);
   if (const char* table = PQresultErrorField(result, PG_DIAG_TABLE_NAME)) error.where().table = table;
   if (const char* column = PQresultErrorField(result, PG_DIAG_COLUMN_NAME)) error.where().column = column;
