@@ -2,6 +2,8 @@
 
 #include <string_view>
 
+#include "engine/model/error.h"
+
 namespace sluice {
 namespace {
 
@@ -12,6 +14,11 @@ constexpr std::string_view kLocalScheme = "local:";
 
 std::filesystem::path source_path(const std::string& source) {
   if (source.starts_with(kSqliteScheme)) return source.substr(kSqliteScheme.size());
+  if (source.find("://") != std::string::npos) {
+    // Not repeated: with the arguments in the wrong order it may hold a password.
+    throw Error(Fault::usage, "SOURCE is an address, not a SQLite file",
+                "the order is: sluice migrate SOURCE TARGET");
+  }
   return source;
 }
 

@@ -110,8 +110,8 @@ class Migration {
       : options_(options), stop_(stop), console_(options.progress) {}
 
   int run() {
+    if (writes_report()) prepare_report_directory(options_.report_directory);
     try {
-      if (!options_.report_directory.empty()) prepare_report_directory(options_.report_directory);
       open_source();
       make_plan();
       if (options_.dry_run) return print_plan();
@@ -127,6 +127,8 @@ class Migration {
   }
 
  private:
+  [[nodiscard]] bool writes_report() const { return !options_.report_directory.empty() && !options_.dry_run; }
+
   void open_source() {
     snapshot_.emplace(source_path(options_.source), options_.jobs);
     if (!snapshot_->remark().empty()) console_.say(snapshot_->remark());
@@ -197,6 +199,10 @@ class Migration {
     request.restart = options_.restart;
     run_ = open_run(connection, request);
     if (run_.resumed) take_cuts_from_ledger();
+    for (const TableRecord& table : list_tables(connection, run_.run_id)) {
+      const std::size_t place = static_cast<std::size_t>(table.table);
+      found_.push_back(table.created ? nullptr : &plan_.tables.at(place));
+    }
   }
 
   // An earlier run goes on with its own ranges, whatever this run's flags would have cut.
@@ -309,7 +315,11 @@ class Migration {
     run_steps(StepPhase::finish, options_.index_jobs);
     console_.end_phase();
     report_.phases.constraints = constraints.seconds();
-    report_.objects = objects_of(plan_, list_steps(*connections_.front(), run_.run_id));
+    const std::vector<StepRecord> steps = list_steps(*connections_.front(), run_.run_id);
+    report_.objects = objects_of(plan_, steps);
+    for (const StepRecord& step : steps) {
+      if (step.done && !step.object.created) refused_[step.number] = step.object.reason;
+    }
   }
 
   void run_steps(StepPhase phase, std::size_t lanes) {
@@ -329,7 +339,10 @@ class Migration {
       work.tasks = waiting.size();
       work.body = [&](std::size_t lane, std::size_t task) {
         const Step& step = plan_.steps[waiting[task]];
-        done[task] = run_step(*connections_[lane], run_.run_id, waiting[task], step, claim) ? 1 : 0;
+        done[task] = run_step(*connections_[lane], run_.run_id, waiting[task], step,
+                              found_.at(static_cast<std::size_t>(step.table)), claim)
+                         ? 1
+                         : 0;
         finished.fetch_add(1, std::memory_order_relaxed);
       };
       {
@@ -430,7 +443,11 @@ class Migration {
     report_.peak_memory_bytes = peak_memory_bytes();
     std::cout << summary_text(report_);
     for (const std::string& difference : differences_) std::cout << "different: " << difference << "\n";
-    if (any_rejected()) report_rejects();
+    if (any_rejected()) {
+      report_rejects();
+    } else {
+      remove_old_rejects();
+    }
     write_report();
     if (endpoint_.local) {
       std::cout << "look at it: " << endpoint_.local->psql_command
@@ -461,15 +478,25 @@ class Migration {
     read_failures(*connections_.front(), run_.run_id,
                   [&](std::string_view record) { file << record << '\n'; });
     file.flush();
-    if (!file)
-      throw Error(Fault::output, "cannot write " + path.string(), "make room or choose another --report");
-    std::cout << "rejected rows are in " << path.string() << " and in sluice.failure\n";
+    if (file) {
+      std::cout << "rejected rows are in " << path.string() << " and in sluice.failure\n";
+    } else {
+      // The run is complete and the rows are safe in the ledger; a folder that takes no file changes neither.
+      console_.say("sluice: cannot write " + path.string() + "; the rejected rows are in sluice.failure");
+    }
+  }
+
+  // What an earlier run may have left in the report folder.
+  void remove_old_rejects() const {
+    if (options_.report_directory.empty()) return;
+    std::error_code ignored;
+    std::filesystem::remove(std::filesystem::path(options_.report_directory) / "rejects.jsonl", ignored);
   }
 
   void write_report() const {
     if (options_.report_directory.empty()) return;
     const std::filesystem::path directory = options_.report_directory;
-    write_file(directory / "schema.sql", script_of(plan_));
+    write_file(directory / "schema.sql", script_of(plan_, refused_));
     write_file(directory / "report.json", report_json(report_));
     std::cout << "report: " << (directory / "report.json").string() << "\n";
   }
@@ -477,7 +504,7 @@ class Migration {
   // Best effort: the run has failed already, and that error matters more than another one.
   void report_failure(const Error& error) {
     console_.end_phase();
-    if (options_.report_directory.empty()) return;
+    if (!writes_report()) return;
     report_.status = error.fault() == Fault::interrupted ? "interrupted" : "failed";
     report_.exit_status = exit_status_of(error.fault());
     report_.error = error.describe();
@@ -498,6 +525,8 @@ class Migration {
   MigrationPlan plan_;
   TargetEndpoint endpoint_;
   OpenRun run_;
+  std::vector<const TablePlan*> found_;  // per table: its plan when the run found it, null when it created it
+  std::map<std::size_t, std::string> refused_;  // steps, with the reason
   std::vector<std::string> differences_;
   std::optional<Snapshot> snapshot_;
   // The first one is used for everything between the phases.

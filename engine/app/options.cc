@@ -226,9 +226,10 @@ Command parse_command_line(int argc, const char* const* argv) {
   app.require_subcommand(1);
   bool want_version = false;
   app.add_flag("--version", want_version, "Print the version");
-  app.footer(
+  const std::string environment =
       "Every flag is also an environment variable (SLUICE_JOBS for --jobs) and a key of the file that\n"
-      "--config names. libpq's own environment (PGPASSFILE, PGSERVICE, PGSSLMODE ...) holds.");
+      "--config names. libpq's own environment (PGPASSFILE, PGSERVICE, PGSSLMODE ...) holds.";
+  app.footer(environment);
 
   MigrateOptions migrate;
   migrate.jobs = default_jobs();
@@ -236,6 +237,8 @@ Command parse_command_line(int argc, const char* const* argv) {
       app.add_subcommand("migrate", "Move a SQLite file: schema, rows, indexes, keys, verification, report");
   add_migrate_options(*migrate_command, migrate);
   migrate_command->footer(
+      environment +
+      "\n\n"
       "Exit status: 0 done and verified, 2 usage, 3 rows were rejected, 4 verification found differences,\n"
       "5 interrupted (the same command goes on), 10 source unreadable, 11 source changed, 20 target\n"
       "refused, 21 target unavailable, 70 a bug.");

@@ -3,6 +3,7 @@
 // from a Catalog, everything after it only reads.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -74,6 +75,13 @@ struct Remedy {
   std::string proposal;
 };
 
+// What an index step indexes: enough to recognise it on a table that the run found.
+struct IndexShape {
+  std::vector<std::string> columns;  // of the target, in index order
+  bool unique = false;
+  char constraint = 0;  // as in pg_constraint.contype: p or u; 0 for the bare index
+};
+
 // One statement after the load. It runs in a transaction together with its row in the ledger, so it
 // happens once whatever interrupts the run. A step the server refuses is listed, never fatal.
 struct Step {
@@ -84,6 +92,8 @@ struct Step {
   // kind is housekeeping such as ANALYZE.
   ObjectOutcome object;
   std::vector<Remedy> remedies;
+  TableId table{};
+  std::optional<IndexShape> index;
 };
 
 struct MigrationPlan {

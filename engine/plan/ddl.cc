@@ -100,6 +100,15 @@ bool mentions_keyword(std::string_view sql, std::string_view word) {
   return false;
 }
 
+std::string as_comment(const std::string& text) {
+  std::string comment = "-- ";
+  for (const char c : text) {
+    comment += c;
+    if (c == '\n') comment += "-- ";
+  }
+  return comment + "\n";
+}
+
 class StepMaker {
  public:
   StepMaker(const Catalog& catalog, const std::vector<PlannedTable>& tables, NameSpace& names)
@@ -114,15 +123,20 @@ class StepMaker {
     for (const PlannedTable& table : tables_) add_foreign_keys(table);
     for (const PlannedTable& table : tables_) {
       add_identity(table);
-      add_step(StepPhase::finish, "ANALYZE " + table_name(*table.plan), {});
+      add_step(StepPhase::finish, table, "ANALYZE " + table_name(*table.plan), {});
     }
     list_objects();
     return std::move(result_);
   }
 
  private:
-  void add_step(StepPhase phase, std::string sql, ObjectOutcome object, std::vector<Remedy> remedies = {}) {
-    result_.steps.push_back({phase, std::move(sql), std::move(object), std::move(remedies)});
+  Step& add_step(StepPhase phase, const PlannedTable& table, std::string sql, ObjectOutcome object) {
+    Step& step = result_.steps.emplace_back();
+    step.phase = phase;
+    step.table = table.plan->id;
+    step.sql = std::move(sql);
+    step.object = std::move(object);
+    return step;
   }
 
   void leave_out(ObjectOutcome object) { result_.left_out.push_back(std::move(object)); }
@@ -141,16 +155,19 @@ class StepMaker {
                const std::vector<std::string>& columns) {
     const std::string name = object.name;
     const std::string quoted = quote_identifier(name);
-    add_step(StepPhase::index,
-             "CREATE UNIQUE INDEX " + quoted + " ON " + table_name(*table.plan) + " (" +
-                 quoted_list(columns) + ")",
-             object, index_remedies(*table.plan, columns));
-    add_step(StepPhase::constraint,
-             "ALTER TABLE " + table_name(*table.plan) + " ADD CONSTRAINT " + quoted + " " + constraint +
-                 " USING INDEX " + quoted,
-             object,
-             {{"23502", "give the rows whose key is NULL a key, then ALTER TABLE " + table_name(*table.plan) +
-                            " ADD PRIMARY KEY USING INDEX " + quoted}});
+    Step& index = add_step(StepPhase::index, table,
+                           "CREATE UNIQUE INDEX " + quoted + " ON " + table_name(*table.plan) + " (" +
+                               quoted_list(columns) + ")",
+                           object);
+    index.remedies = index_remedies(*table.plan, columns);
+    index.index = IndexShape{columns, true, 0};
+    Step& key = add_step(StepPhase::constraint, table,
+                         "ALTER TABLE " + table_name(*table.plan) + " ADD CONSTRAINT " + quoted + " " +
+                             constraint + " USING INDEX " + quoted,
+                         object);
+    key.remedies = {{"23502", "give the rows whose key is NULL a key, then ALTER TABLE " +
+                                  table_name(*table.plan) + " ADD PRIMARY KEY USING INDEX " + quoted}};
+    key.index = IndexShape{columns, true, std::string_view(constraint) == "UNIQUE" ? 'u' : 'p'};
   }
 
   static std::vector<Remedy> index_remedies(const TablePlan& plan, const std::vector<std::string>& columns) {
@@ -225,10 +242,13 @@ class StepMaker {
     const bool automatic = index.origin == IndexOrigin::unique_constraint;
     const std::string name =
         names_.claim(automatic ? plan.target + "_" + join(columns, "_") + "_key" : index.name);
-    add_step(StepPhase::index,
-             std::string("CREATE ") + (index.unique ? "UNIQUE " : "") + "INDEX " + quote_identifier(name) +
-                 " ON " + table_name(plan) + " (" + join(parts, ", ") + ")",
-             object_of(kind, table, name), index_remedies(plan, columns));
+    Step& step =
+        add_step(StepPhase::index, table,
+                 std::string("CREATE ") + (index.unique ? "UNIQUE " : "") + "INDEX " +
+                     quote_identifier(name) + " ON " + table_name(plan) + " (" + join(parts, ", ") + ")",
+                 object_of(kind, table, name));
+    step.remedies = index_remedies(plan, columns);
+    step.index = IndexShape{columns, index.unique, 0};
   }
 
   const PlannedTable* find_parent(const std::string& name) const {
@@ -281,16 +301,19 @@ class StepMaker {
                       quoted_list(*parent_columns) + ")";
     if (fold_ascii(key.on_update) != "no action") sql += " ON UPDATE " + key.on_update;
     if (fold_ascii(key.on_delete) != "no action") sql += " ON DELETE " + key.on_delete;
-    add_step(StepPhase::constraint, sql + " NOT VALID", object,
-             {{"42804",
-               "give both columns one type (ALTER TABLE ... ALTER COLUMN ... TYPE ... USING ...), then run "
-               "the SQL again"},
-              {"42830", "make the parent's columns unique: ALTER TABLE " + table_name(*parent->plan) +
-                            " ADD UNIQUE (" + quoted_list(*parent_columns) + "), then run the SQL again"}});
-    add_step(StepPhase::validate, "ALTER TABLE " + child + " VALIDATE CONSTRAINT " + quoted, object,
-             {{"23503", "find the rows without a parent: " +
-                            orphan_query(child, *columns, table_name(*parent->plan), *parent_columns) +
-                            "; mend them, then ALTER TABLE " + child + " VALIDATE CONSTRAINT " + quoted}});
+    Step& add = add_step(StepPhase::constraint, table, sql + " NOT VALID", object);
+    add.remedies = {
+        {"42804",
+         "give both columns one type (ALTER TABLE ... ALTER COLUMN ... TYPE ... USING ...), then run "
+         "the SQL again"},
+        {"42830", "make the parent's columns unique: ALTER TABLE " + table_name(*parent->plan) +
+                      " ADD UNIQUE (" + quoted_list(*parent_columns) + "), then run the SQL again"}};
+    Step& validate = add_step(StepPhase::validate, table,
+                              "ALTER TABLE " + child + " VALIDATE CONSTRAINT " + quoted, object);
+    validate.remedies = {
+        {"23503", "find the rows without a parent: " +
+                      orphan_query(child, *columns, table_name(*parent->plan), *parent_columns) +
+                      "; mend them, then ALTER TABLE " + child + " VALIDATE CONSTRAINT " + quoted}};
   }
 
   static std::string orphan_query(const std::string& child, const std::vector<std::string>& columns,
@@ -315,7 +338,7 @@ class StepMaker {
       const std::string used =
           "greatest((SELECT max(" + quote_identifier(column.target) + ") FROM " + name + "), " +
           std::to_string(std::max<std::int64_t>(table.source->sequence.value_or(0), 0)) + ")";
-      add_step(StepPhase::finish,
+      add_step(StepPhase::finish, table,
                "SELECT CASE WHEN used < 9223372036854775807 THEN setval(sequence, used + 1, false) ELSE "
                "setval(sequence, used, true) END FROM (SELECT pg_get_serial_sequence(" +
                    quote_literal(name) + ", " + quote_literal(column.target) + ")::regclass AS sequence, " +
@@ -411,14 +434,21 @@ SchemaSteps steps_after_load(const Catalog& catalog, const std::vector<PlannedTa
   return StepMaker(catalog, tables, names).make();
 }
 
-std::string script_of(const MigrationPlan& plan) {
+std::string script_of(const MigrationPlan& plan, const std::map<std::size_t, std::string>& refused) {
   std::string script = "CREATE SCHEMA IF NOT EXISTS " + quote_identifier(plan.schema) + ";\n";
   for (const TablePlan& table : plan.tables) script += "\n" + create_table_sql(table) + ";\n";
   script += "\n-- after the load\n";
   for (const StepPhase phase :
        {StepPhase::index, StepPhase::constraint, StepPhase::validate, StepPhase::finish}) {
-    for (const Step& step : plan.steps) {
-      if (step.phase == phase) script += step.sql + ";\n";
+    for (std::size_t number = 0; number < plan.steps.size(); ++number) {
+      const Step& step = plan.steps[number];
+      if (step.phase != phase) continue;
+      const auto reason = refused.find(number);
+      if (reason == refused.end()) {
+        script += step.sql + ";\n";
+      } else {
+        script += as_comment("refused: " + reason->second + "\n" + step.sql);
+      }
     }
   }
   return script;

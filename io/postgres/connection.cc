@@ -33,6 +33,10 @@ std::pair<std::string, std::string> split_verbose_message(std::string message) {
 
 Error connect_error(pg_conn* connection) {
   auto [sqlstate, message] = split_verbose_message(PQerrorMessage(connection));
+  if (sqlstate.empty() && PQconnectionNeedsPassword(connection) != 0) {
+    return Error(Fault::target_refused, "the server asks for a password and none was given",
+                 "put it into the file of PGPASSFILE (~/.pgpass) or into PGPASSWORD");
+  }
   if (sqlstate.empty()) {
     return Error(Fault::target_unavailable, "cannot reach the server: " + message,
                  "check host, port and that the server is running, then run the same command again");
@@ -73,7 +77,10 @@ void ClearResult::operator()(pg_result* result) const noexcept { PQclear(result)
 Fault fault_of_sqlstate(std::string_view sqlstate) {
   if (sqlstate.empty()) return Fault::connection_lost;
   const std::string_view family = sqlstate.substr(0, 2);
-  if (family == "08") return Fault::connection_lost;
+  // A protocol violation is a complaint about what was sent, on a connection that lives on.
+  if (family == "08" && sqlstate != "08P01") return Fault::connection_lost;
+  // Not "later", but never: the object is not in the state that the statement needs.
+  if (sqlstate == "55000") return Fault::target_refused;
   // The server is going down, or an administrator or a timeout ended the session.
   if (sqlstate == "57P01" || sqlstate == "57P02" || sqlstate == "57P05" || sqlstate == "25P03") {
     return Fault::connection_lost;
@@ -101,8 +108,9 @@ Error error_of(const pg_result* result, pg_conn* connection) {
   // Class 42 details name columns and types. Those of other classes hold values of rows.
   const char* detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
   if (detail != nullptr && std::string_view(state).starts_with("42")) message.append(": ").append(detail);
-  Error error(fault, std::move(message),
-              fault == Fault::target_unavailable ? "mend that, then run the same command again to go on" : "");
+  Error error(
+      fault, std::move(message),
+      fault == Fault::target_unavailable ? "mend that, then run the same command again to go on" : "");
   error.set_sqlstate(state);
   if (const char* table = PQresultErrorField(result, PG_DIAG_TABLE_NAME)) error.where().table = table;
   if (const char* column = PQresultErrorField(result, PG_DIAG_COLUMN_NAME)) error.where().column = column;
@@ -134,17 +142,38 @@ bool Result::boolean(std::size_t row, std::size_t column) const { return text(ro
 
 std::uint64_t Result::affected() const { return std::strtoull(PQcmdTuples(result_.get()), nullptr, 10); }
 
-Connection::Connection(const std::string& target) {
-  // libpq's own text for a bad string may quote the password in it, so it is not shown.
-  char* ignored = nullptr;
-  PQconninfoOption* parsed = PQconninfoParse(target.c_str(), &ignored);
-  PQfreemem(ignored);
-  const bool is_conninfo = target.find('=') != std::string::npos || target.find("://") != std::string::npos;
-  if (parsed == nullptr && is_conninfo) {
-    throw Error(Fault::usage, "TARGET is not a connection string that libpq understands",
-                "use postgresql://user@host:port/database, 'host=... dbname=...' or local:DIR");
+namespace {
+
+// What libpq would take for something else, or complain about in words that quote the password.
+void check_target(const std::string& target) {
+  constexpr const char* kForms =
+      "write postgresql://user@host:port/database, 'host=... dbname=...' or local:DIR";
+  const bool is_uri = target.find("://") != std::string::npos;
+  const bool is_pairs = !is_uri && target.find('=') != std::string::npos;
+  if (!is_uri && !is_pairs) {
+    // To libpq this is the name of a database, and it would say so aloud.
+    if (target.find_first_of("@:/") == std::string::npos) return;
+    throw Error(Fault::usage, "TARGET looks like an address without a scheme", kForms);
   }
-  PQconninfoFree(parsed);
+  if (is_uri && target.find('@') != target.rfind('@')) {
+    throw Error(Fault::usage, "TARGET holds more than one @", "write an @ inside a password as %40");
+  }
+  char* ignored = nullptr;  // libpq's own text may quote the password
+  const std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)> options(
+      PQconninfoParse(target.c_str(), &ignored), PQconninfoFree);
+  PQfreemem(ignored);
+  if (!options) throw Error(Fault::usage, "TARGET is not a connection string that libpq understands", kForms);
+  for (const PQconninfoOption* option = options.get(); option->keyword != nullptr; ++option) {
+    if (std::string_view(option->keyword) != "port" || option->val == nullptr) continue;
+    if (std::string_view(option->val).find_first_not_of("0123456789,") == std::string_view::npos) continue;
+    throw Error(Fault::usage, "the port in TARGET is not a number", kForms);
+  }
+}
+
+}  // namespace
+
+Connection::Connection(const std::string& target) {
+  check_target(target);
 
   // Keywords before dbname are defaults: what the expanded target says comes later and wins.
   constexpr std::array kKeywords = {"fallback_application_name", "keepalives_idle",

@@ -154,17 +154,6 @@ void install_ledger(Connection& connection) {
   }
 }
 
-std::optional<RunRecord> find_run(Connection& connection, const std::string& source,
-                                  const std::string& schema) {
-  const Result result = connection.execute(
-      std::string("SELECT ") + kRunColumns +
-          " FROM sluice.run WHERE source = $1 AND target_schema = $2 AND state <> 'superseded' "
-          "ORDER BY started_at DESC LIMIT 1",
-      {source, schema});
-  if (result.rows() == 0) return std::nullopt;
-  return run_of(result, 0);
-}
-
 std::vector<RunRecord> list_runs(Connection& connection) {
   const Result result =
       connection.execute(std::string("SELECT ") + kRunColumns + " FROM sluice.run ORDER BY started_at");

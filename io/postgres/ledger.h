@@ -68,9 +68,7 @@ struct StepRecord {
 void install_ledger(Connection& connection);
 bool ledger_exists(Connection& connection);
 
-// The newest run of this source into this schema that was not superseded.
-std::optional<RunRecord> find_run(Connection& connection, const std::string& source,
-                                  const std::string& schema);
+// Oldest first.
 std::vector<RunRecord> list_runs(Connection& connection);
 
 std::string insert_run(Connection& connection, const RunRecord& run, const MigrationPlan& plan,

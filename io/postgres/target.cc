@@ -4,6 +4,7 @@
 
 #include "engine/model/quote.h"
 #include "io/postgres/copy_stream.h"
+#include "io/postgres/existing_tables.h"
 
 namespace sluice {
 namespace {
@@ -15,16 +16,6 @@ constexpr int kServerVersionMin = 150000;
 constexpr const char* kExclusive = "SELECT pg_advisory_xact_lock(hashtext('sluice'))";
 
 std::string name_of_table(const TablePlan& plan) { return quote_qualified(plan.schema, plan.target); }
-
-std::string table_list(const MigrationPlan& plan, const std::vector<bool>& included) {
-  std::string list;
-  for (std::size_t i = 0; i < plan.tables.size(); ++i) {
-    if (!included[i]) continue;
-    if (!list.empty()) list += ", ";
-    list += name_of_table(plan.tables[i]);
-  }
-  return list;
-}
 
 void create_schema(Connection& connection, const std::string& schema) {
   if (connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = $1", {schema}).rows() > 0) return;
@@ -38,98 +29,6 @@ void create_schema(Connection& connection, const std::string& schema) {
                     " TO " + quote_identifier(connection.user()))
         .set_sqlstate(error.sqlstate());
   }
-}
-
-// Relations with the names of the plan's tables, as far as they exist.
-std::vector<bool> existing_tables(Connection& connection, const MigrationPlan& plan) {
-  const Result result = connection.execute(
-      "SELECT c.relname, c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-      "WHERE n.nspname = $1",
-      {plan.schema});
-  std::map<std::string, std::string> kinds;
-  for (std::size_t row = 0; row < result.rows(); ++row) kinds[result.text(row, 0)] = result.text(row, 1);
-  std::vector<bool> existing(plan.tables.size());
-  for (std::size_t i = 0; i < plan.tables.size(); ++i) {
-    const auto found = kinds.find(plan.tables[i].target);
-    existing[i] = found != kinds.end();
-    if (existing[i] && found->second != "r" && found->second != "p") {
-      throw Error(Fault::target_refused, name_of_table(plan.tables[i]) + " exists and is not a table",
-                  "remove it, or load into another schema with --schema");
-    }
-  }
-  return existing;
-}
-
-void refuse_rows(Connection& connection, const MigrationPlan& plan, const std::vector<bool>& existing) {
-  std::string full;
-  for (std::size_t i = 0; i < plan.tables.size(); ++i) {
-    if (!existing[i]) continue;
-    const std::string name = name_of_table(plan.tables[i]);
-    if (!connection.execute("SELECT EXISTS (SELECT 1 FROM " + name + ")").boolean(0, 0)) continue;
-    if (!full.empty()) full += ", ";
-    full += name;
-  }
-  if (full.empty()) return;
-  throw Error(
-      Fault::target_refused, "target tables already hold rows: " + full,
-      "empty them, choose --table-handling truncate or drop, or load into another schema with --schema");
-}
-
-// A table that is kept must take the rows as planned: binary COPY needs the exact types.
-void check_columns(Connection& connection, const TablePlan& plan) {
-  const Result result = connection.execute(
-      "SELECT a.attname, a.atttypid FROM pg_attribute a WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 "
-      "AND NOT a.attisdropped",
-      {name_of_table(plan)});
-  std::map<std::string, std::int64_t> types;
-  for (std::size_t row = 0; row < result.rows(); ++row) types[result.text(row, 0)] = result.integer(row, 1);
-  for (const ColumnPlan& column : plan.columns) {
-    const auto found = types.find(column.target);
-    const std::string where = name_of_table(plan) + ", column " + quote_identifier(column.target);
-    if (found == types.end()) {
-      throw Error(Fault::target_refused, "the existing table lacks a column: " + where,
-                  "add it, or let sluice create the table with --table-handling drop");
-    }
-    if (found->second != name_of(column.type).oid) {
-      throw Error(
-          Fault::target_refused,
-          "the existing column has another type than " + std::string(name_of(column.type).sql) + ": " + where,
-          "change it, or let sluice create the table with --table-handling drop");
-    }
-  }
-}
-
-void drop_tables(Connection& connection, const std::string& list) {
-  if (list.empty()) return;
-  try {
-    // One statement, because the tables' foreign keys refer to each other.
-    connection.execute("DROP TABLE IF EXISTS " + list);
-  } catch (Error& error) {
-    if (error.sqlstate() != "2BP01") throw;
-    throw Error(Fault::target_refused,
-                std::string("other objects depend on the tables to drop: ") + error.what(),
-                "drop those first; sluice never uses CASCADE")
-        .set_sqlstate(error.sqlstate());
-  }
-}
-
-// Makes room as asked and returns which tables are left in place.
-std::vector<bool> clear_way(Connection& connection, const MigrationPlan& plan, TableHandling handling) {
-  std::vector<bool> existing = existing_tables(connection, plan);
-  const std::string list = table_list(plan, existing);
-  if (handling == TableHandling::drop) {
-    drop_tables(connection, list);
-    return std::vector<bool>(plan.tables.size(), false);
-  }
-  if (handling == TableHandling::truncate && !list.empty()) {
-    connection.execute("TRUNCATE TABLE " + list);
-  } else {
-    refuse_rows(connection, plan, existing);
-  }
-  for (std::size_t i = 0; i < plan.tables.size(); ++i) {
-    if (existing[i]) check_columns(connection, plan.tables[i]);
-  }
-  return existing;
 }
 
 // What an abandoned run created goes with it; what it found stays and is handled as asked.
@@ -207,36 +106,45 @@ OpenRun open_run(Connection& connection, const RunRequest& request) {
   Transaction transaction(connection, "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0");
   connection.execute(kExclusive);
   install_ledger(connection);
-  std::optional<RunRecord> earlier = find_run(connection, request.source, request.plan->schema);
-  if (earlier && request.restart) {
-    give_up_run(connection, *request.plan, *earlier);
-    earlier.reset();
+  std::optional<RunRecord> same_plan;   // the newest run of this very plan
+  std::optional<RunRecord> unfinished;  // the newest one that is not done, whatever its plan
+  std::optional<RunRecord> newest;
+  for (const RunRecord& run : list_runs(connection)) {
+    if (run.source != request.source || run.schema != request.plan->schema) continue;
+    if (run.state == RunState::superseded) continue;
+    if (run.plan_hash == request.plan_hash) same_plan = run;
+    if (!finished(run.state)) unfinished = run;
+    newest = run;
   }
-  if (earlier) {
-    const bool same_source = earlier->fingerprint == request.fingerprint;
-    const bool same_plan = earlier->plan_hash == request.plan_hash;
-    if (!finished(earlier->state)) {
-      if (!same_source) {
-        throw Error(Fault::source_changed,
-                    "the source was written to since the run began on " + earlier->started_at + " UTC",
-                    "stop the writer and load again from the beginning with --restart");
-      }
-      if (!same_plan) {
-        throw Error(
-            Fault::usage,
-            "an unfinished run of " + earlier->started_at + " UTC has another plan (other flags or version)",
-            "repeat its flags to go on, or load again from the beginning with --restart");
-      }
-    }
-    const bool again = finished(earlier->state) && request.handling != TableHandling::fail;
-    if (same_source && same_plan && !again) {
+  if (request.restart) {
+    // What is meant is the run that would have gone on; without one, the last.
+    const std::optional<RunRecord>& meant = unfinished ? unfinished : same_plan ? same_plan : newest;
+    if (meant) give_up_run(connection, *request.plan, *meant);
+    unfinished.reset();
+    same_plan.reset();
+  }
+  if (unfinished && unfinished->fingerprint != request.fingerprint) {
+    throw Error(Fault::source_changed,
+                "the source was written to since the run began on " + unfinished->started_at + " UTC",
+                "stop the writer and load again from the beginning with --restart");
+  }
+  if (unfinished && unfinished->plan_hash != request.plan_hash) {
+    throw Error(
+        Fault::usage,
+        "an unfinished run of " + unfinished->started_at + " UTC has another plan (other flags or version)",
+        "repeat its flags to go on, or load again from the beginning with --restart");
+  }
+  if (same_plan && same_plan->fingerprint == request.fingerprint) {
+    // Whoever asks for the tables to be replaced after a complete run wants another one.
+    const bool again = finished(same_plan->state) && request.handling != TableHandling::fail;
+    if (!again) {
       transaction.commit();
-      return {earlier->run_id, true, earlier->state};
+      return {same_plan->run_id, true, same_plan->state};
     }
   }
   OpenRun run;
   run.run_id = begin_run(connection, request);
-  if (earlier) set_run_state(connection, earlier->run_id, RunState::superseded, "");
+  if (same_plan) set_run_state(connection, same_plan->run_id, RunState::superseded, "");
   transaction.commit();
   return run;
 }
@@ -271,11 +179,18 @@ bool is_refusal(const Error& error) { return error.fault() == Fault::target_refu
 }  // namespace
 
 bool run_step(Connection& connection, const std::string& run_id, std::size_t number, const Step& step,
-              Claim claim) {
+              const TablePlan* found, Claim claim) {
   StepRecord record;
   record.object = step.object;
   Transaction transaction(connection, kStepSettings);
   if (!claim_step(connection, run_id, number, claim)) return false;
+  if (found != nullptr && step.index && has_index(connection, *found, *step.index)) {
+    record.object.created = true;
+    record.object.reason = "was there already";
+    record_step(connection, run_id, number, record);
+    transaction.commit();
+    return true;
+  }
   // The savepoint lets a refusal leave the claim in place.
   connection.execute("SAVEPOINT step");
   try {

@@ -11,16 +11,10 @@
 
 #include "engine/model/plan.h"
 #include "io/postgres/connection.h"
+#include "io/postgres/existing_tables.h"
 #include "io/postgres/ledger.h"
 
 namespace sluice {
-
-// What to do with tables that are there already when a new run begins.
-enum class TableHandling : std::uint8_t {
-  fail,      // use empty ones; stop when one holds rows
-  truncate,  // empty them, keep their definitions
-  drop,      // drop and create them anew; never CASCADE
-};
 
 // Throws unless the server can be loaded: version 15 or later, UTF8, not a standby.
 void check_server(Connection& connection);
@@ -49,9 +43,11 @@ struct OpenRun {
 OpenRun open_run(Connection& connection, const RunRequest& request);
 
 // Runs one step together with its ledger row, where a refusal by the server is recorded; it is an outcome,
-// not an exception. False when the step is done already or, with skip_locked, another session's.
+// not an exception. `found`: the step's table when the run found it instead of creating it; what such a
+// table has already is not made twice. False when the step is done already or, with skip_locked, another
+// session's.
 bool run_step(Connection& connection, const std::string& run_id, std::size_t number, const Step& step,
-              Claim claim);
+              const TablePlan* found, Claim claim);
 
 // ---- reading back ----
 

@@ -274,7 +274,7 @@ std::vector<Sample> sample_float8() {
           {Cell::of_real(std::numeric_limits<double>::max()), "1.7976931348623157e+308"},
           {Cell::of_real(std::numeric_limits<double>::infinity()), "Infinity"},
           {Cell::of_real(-std::numeric_limits<double>::infinity()), "-Infinity"},
-          {Cell::of_integer(kExactInDouble), "9007199254740992"}};
+          {Cell::of_integer(kExactInDouble), "9.007199254740992e+15"}};
 }
 std::vector<Sample> sample_numeric() {
   return {{Cell::of_integer(0), "0"},
