@@ -14,6 +14,8 @@ template <class... Handlers>
 struct Overloaded : Handlers... {
   using Handlers::operator()...;
 };
+template <class... Handlers>
+Overloaded(Handlers...) -> Overloaded<Handlers...>;  // GCC needs no guide; clang 14 does
 
 std::string format_tuple(const std::vector<KeyValue>& tuple) {
   if (tuple.empty()) return "-";

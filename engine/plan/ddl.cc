@@ -151,7 +151,7 @@ class StepMaker {
 
   // The index is built first, side by side with others of the table; the constraint then takes it over,
   // which only touches the catalog.
-  void add_key(const PlannedTable& table, const char* constraint, ObjectOutcome object,
+  void add_key(const PlannedTable& table, const char* constraint, const ObjectOutcome& object,
                const std::vector<std::string>& columns) {
     const std::string name = object.name;
     const std::string quoted = quote_identifier(name);
@@ -205,7 +205,7 @@ class StepMaker {
     if (columns.empty()) return;
     ObjectOutcome object = object_of("primary_key", table, names_.claim(table.plan->target + "_pkey"));
     remark_collation(table, object);
-    add_key(table, "PRIMARY KEY", std::move(object), columns);
+    add_key(table, "PRIMARY KEY", object, columns);
   }
 
   void add_index(const PlannedTable& table, const SourceIndex& index) {
