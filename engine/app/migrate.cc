@@ -438,7 +438,10 @@ class Migration {
     }
     report_.status = name_of(state);
     // The last commit is synchronous and covers all before it, which were not.
-    set_run_state(*connections_.front(), run_.run_id, state, report_.root);
+    if (!set_run_state(*connections_.front(), run_.run_id, state, report_.root)) {
+      throw Error(Fault::target_refused, "this run was given up for another one that began meanwhile",
+                  "let that one finish; sluice status shows it");
+    }
     report_.phases.total = total_.seconds();
     report_.peak_memory_bytes = peak_memory_bytes();
     std::cout << summary_text(report_);

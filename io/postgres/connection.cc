@@ -231,7 +231,8 @@ std::string Connection::user() const { return PQuser(handle_.get()); }
 bool Connection::alive() const { return PQstatus(handle_.get()) == CONNECTION_OK; }
 
 Transaction::Transaction(Connection& connection, const std::string& settings) : connection_(&connection) {
-  connection.execute("BEGIN; " + settings);
+  // Claims and ledger updates rely on READ COMMITTED, whatever the role's default may be.
+  connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; " + settings);
 }
 
 Transaction::~Transaction() {

@@ -56,6 +56,7 @@ CREATE TABLE IF NOT EXISTS sluice.work (
 CREATE TABLE IF NOT EXISTS sluice.step (
   run_id uuid NOT NULL REFERENCES sluice.run,
   step_no integer NOT NULL,
+  phase text NOT NULL,
   kind text NOT NULL,
   table_name text NOT NULL,
   name text NOT NULL,
@@ -76,6 +77,15 @@ CREATE TABLE IF NOT EXISTS sluice.failure (
 
 constexpr std::array<std::string_view, 6> kStateNames = {"loading",  "loaded",    "verified",
                                                          "rejected", "different", "superseded"};
+
+constexpr std::array<std::string_view, 4> kPhaseNames = {"index", "constraint", "validate", "finish"};
+
+StepPhase parse_phase(std::string_view name) {
+  for (std::size_t i = 0; i < kPhaseNames.size(); ++i) {
+    if (kPhaseNames[i] == name) return static_cast<StepPhase>(i);
+  }
+  throw Error(Fault::internal, "the ledger holds an unknown phase: " + std::string(name));
+}
 
 constexpr const char* kRunColumns =
     "run_id, source, fingerprint, plan_hash, target_schema, state, coalesce(root, ''), "
@@ -206,9 +216,10 @@ std::string insert_run(Connection& connection, const RunRecord& run, const Migra
   buffer.clear();
   for (std::size_t number = 0; number < plan.steps.size(); ++number) {
     const Step& step = plan.steps[number];
-    buffer.put_int16(6);
+    buffer.put_int16(7);
     append_run_id(buffer, run_id);
     put_int(buffer, static_cast<std::int32_t>(number));
+    put_text(buffer, kPhaseNames[static_cast<std::size_t>(step.phase)]);
     put_text(buffer, step.object.kind);
     put_text(buffer, step.object.table);
     put_text(buffer, step.object.name);
@@ -216,18 +227,31 @@ std::string insert_run(Connection& connection, const RunRecord& run, const Migra
   }
   CopyStream steps(
       connection,
-      "COPY sluice.step (run_id, step_no, kind, table_name, name, sql) FROM STDIN (FORMAT binary)");
+      "COPY sluice.step (run_id, step_no, phase, kind, table_name, name, sql) FROM STDIN (FORMAT binary)");
   steps.write(buffer.span());
   static_cast<void>(steps.finish());
   return run_id;
 }
 
-void set_run_state(Connection& connection, const std::string& run_id, RunState state,
+bool set_run_state(Connection& connection, const std::string& run_id, RunState state,
                    const std::string& root) {
-  connection.execute(
+  const Result updated = connection.execute(
       "UPDATE sluice.run SET state = $2, root = nullif($3, ''), "
-      "finished_at = CASE WHEN $2 = 'loading' THEN NULL ELSE clock_timestamp() END WHERE run_id = $1",
+      "finished_at = CASE WHEN $2 = 'loading' THEN NULL ELSE clock_timestamp() END "
+      "WHERE run_id = $1 AND state <> 'superseded'",
       {run_id, std::string(name_of(state)), root});
+  return updated.affected() == 1;
+}
+
+void lock_run(Connection& connection, const std::string& run_id) {
+  connection.execute("SELECT 1 FROM sluice.run WHERE run_id = $1 FOR UPDATE", {run_id});
+}
+
+void share_run(Connection& connection, const std::string& run_id) {
+  const Result run = connection.execute("SELECT state FROM sluice.run WHERE run_id = $1 FOR SHARE", {run_id});
+  if (run.rows() == 1 && parse_run_state(run.text(0, 0)) != RunState::superseded) return;
+  throw Error(Fault::target_refused, "this run was given up for another one that began meanwhile",
+              "let that one finish; sluice status shows it");
 }
 
 std::vector<TableRecord> list_tables(Connection& connection, const std::string& run_id) {
@@ -277,7 +301,7 @@ std::vector<WorkRecord> list_work(Connection& connection, const std::string& run
 std::vector<StepRecord> list_steps(Connection& connection, const std::string& run_id) {
   const Result result = connection.execute(
       "SELECT step_no, done, kind, table_name, name, sql, coalesce(created, false), coalesce(reason, ''), "
-      "coalesce(sqlstate, '') "
+      "coalesce(sqlstate, ''), phase "
       "FROM sluice.step WHERE run_id = $1 ORDER BY step_no",
       {run_id});
   std::vector<StepRecord> steps;
@@ -292,6 +316,7 @@ std::vector<StepRecord> list_steps(Connection& connection, const std::string& ru
     record.object.created = result.boolean(row, 6);
     record.object.reason = result.text(row, 7);
     record.sqlstate = result.text(row, 8);
+    record.phase = parse_phase(result.text(row, 9));
     steps.push_back(std::move(record));
   }
   return steps;

@@ -59,6 +59,7 @@ struct WorkRecord {
 
 struct StepRecord {
   std::size_t number = 0;
+  StepPhase phase = StepPhase::index;
   bool done = false;
   ObjectOutcome object;  // proposals are the plan's and stay there
   std::string sqlstate;  // of the refusal
@@ -73,8 +74,17 @@ std::vector<RunRecord> list_runs(Connection& connection);
 
 std::string insert_run(Connection& connection, const RunRecord& run, const MigrationPlan& plan,
                        const std::vector<bool>& created, const std::string& version);
-void set_run_state(Connection& connection, const std::string& run_id, RunState state,
+// Does nothing to a run that was given up meanwhile, and returns false.
+bool set_run_state(Connection& connection, const std::string& run_id, RunState state,
                    const std::string& root);
+
+// Waits until no session is in the middle of a range or step of the run, and keeps new ones from beginning
+// until the transaction ends. Whoever gives a run up must hold this before touching its tables.
+void lock_run(Connection& connection, const std::string& run_id);
+
+// Part of every claim: keeps lock_run out while this transaction lives. Throws Error (target_refused) when
+// the run has been given up for another one.
+void share_run(Connection& connection, const std::string& run_id);
 
 std::vector<TableRecord> list_tables(Connection& connection, const std::string& run_id);
 std::vector<WorkRecord> list_work(Connection& connection, const std::string& run_id);

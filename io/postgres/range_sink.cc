@@ -166,6 +166,7 @@ class PostgresSink final : public Sink {
 
   std::unique_ptr<RangeWriter> begin(const RangeTask& task, Claim claim) override {
     auto transaction = std::make_unique<Transaction>(connection_, kSettings);
+    share_run(connection_, run_id_);
     const Result claimed = connection_.execute(
         std::string(
             "SELECT 1 FROM sluice.work WHERE run_id = $1 AND table_no = $2 AND range_no = $3 AND NOT done "

@@ -31,8 +31,11 @@ void create_schema(Connection& connection, const std::string& schema) {
   }
 }
 
+bool finished(RunState state) { return state != RunState::loading; }
+
 // What an abandoned run created goes with it; what it found stays and is handled as asked.
 void give_up_run(Connection& connection, const MigrationPlan& plan, const RunRecord& run) {
+  lock_run(connection, run.run_id);
   std::string created;
   for (const TableRecord& table : list_tables(connection, run.run_id)) {
     if (!table.created) continue;
@@ -43,9 +46,34 @@ void give_up_run(Connection& connection, const MigrationPlan& plan, const RunRec
   set_run_state(connection, run.run_id, RunState::superseded, "");
 }
 
+// Two runs must never write to one table. A run that is under way, of whatever source, is in the way of
+// tables it shares; where the tables are to be replaced, it is given up, as are earlier ones.
+void give_up_runs_with_these_tables(Connection& connection, const MigrationPlan& plan,
+                                    TableHandling handling) {
+  for (const RunRecord& run : list_runs(connection)) {
+    if (run.state == RunState::superseded || run.schema != plan.schema) continue;
+    const std::vector<TableRecord> tables = list_tables(connection, run.run_id);
+    const auto shared = std::find_if(tables.begin(), tables.end(), [&](const TableRecord& table) {
+      return std::any_of(plan.tables.begin(), plan.tables.end(),
+                         [&](const TablePlan& planned) { return planned.target == table.target; });
+    });
+    if (shared == tables.end()) continue;
+    if (handling != TableHandling::fail) {
+      lock_run(connection, run.run_id);
+      set_run_state(connection, run.run_id, RunState::superseded, "");
+    } else if (!finished(run.state)) {
+      throw Error(Fault::target_refused,
+                  "an unfinished run from " + run.source + ", begun on " + run.started_at +
+                      " UTC, has table " + quote_qualified(plan.schema, shared->target),
+                  "finish that run first, or replace its tables with --table-handling drop");
+    }
+  }
+}
+
 std::string begin_run(Connection& connection, const RunRequest& request) {
   const MigrationPlan& plan = *request.plan;
   create_schema(connection, plan.schema);
+  give_up_runs_with_these_tables(connection, plan, request.handling);
   const std::vector<bool> existing = clear_way(connection, plan, request.handling);
   std::vector<bool> created(plan.tables.size());
   for (std::size_t i = 0; i < plan.tables.size(); ++i) {
@@ -73,8 +101,6 @@ std::string begin_run(Connection& connection, const RunRequest& request) {
   record.schema = plan.schema;
   return insert_run(connection, record, plan, created, request.version);
 }
-
-bool finished(RunState state) { return state != RunState::loading; }
 
 }  // namespace
 
@@ -142,9 +168,13 @@ OpenRun open_run(Connection& connection, const RunRequest& request) {
       return {same_plan->run_id, true, same_plan->state};
     }
   }
+  if (same_plan && request.handling == TableHandling::fail) {
+    throw Error(Fault::target_refused,
+                "this source was loaded on " + same_plan->started_at + " UTC and has changed since",
+                "load it anew with --restart or --table-handling drop");
+  }
   OpenRun run;
   run.run_id = begin_run(connection, request);
-  if (same_plan) set_run_state(connection, same_plan->run_id, RunState::superseded, "");
   transaction.commit();
   return run;
 }
@@ -183,6 +213,7 @@ bool run_step(Connection& connection, const std::string& run_id, std::size_t num
   StepRecord record;
   record.object = step.object;
   Transaction transaction(connection, kStepSettings);
+  share_run(connection, run_id);
   if (!claim_step(connection, run_id, number, claim)) return false;
   if (found != nullptr && step.index && has_index(connection, *found, *step.index)) {
     record.object.created = true;
