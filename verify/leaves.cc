@@ -73,6 +73,12 @@ void RangeDigester::add(std::span<const std::byte> tuple) {
   }
   open_.rows += one;
   const std::int64_t key = rule_.key_of(tuple);
+  if (digest_.total.rows > 1 && key <= last_key_) [[unlikely]] {
+    throw Error(Fault::source_unreadable,
+                "the rows do not come in the order of their keys: the table is corrupt",
+                "PRAGMA integrity_check tells more, and sqlite3 FILE .recover can save what is left");
+  }
+  last_key_ = key;
   if (cuts_after(key)) [[unlikely]] {
     open_.tag = key;
     digest_.leaves.push_back(open_);

@@ -19,6 +19,9 @@
 
 namespace sluice {
 
+// Raised when the bytes that are hashed, the leaves or the tree change: a run never goes on under another.
+inline constexpr int kDigestFormat = 1;
+
 inline constexpr unsigned kCutBits = 14;
 inline constexpr std::size_t kBuckets = 256;
 
@@ -42,8 +45,8 @@ class LeafRule {
 // True when a leaf ends after this key.
 bool cuts_after(std::int64_t key);
 
-// The source side: sums the rows of one range as they are loaded. REQUIRES for ordered tables: rows come
-// in ascending key order.
+// The source side: sums the rows of one range as they are loaded. Rows of ordered tables come in ascending
+// key order; otherwise add() throws Error (source_unreadable), since only a corrupt file does that.
 class RangeDigester {
  public:
   explicit RangeDigester(const TablePlan& plan);
@@ -55,6 +58,7 @@ class RangeDigester {
   LeafRule rule_;
   RangeDigest digest_;
   LeafPart open_;
+  std::int64_t last_key_ = 0;
   std::vector<RowSum> buckets_;
 };
 

@@ -13,6 +13,8 @@ namespace sluice {
 std::string human_bytes(std::uint64_t bytes);
 // "2,200,000"
 std::string human_count(std::uint64_t count);
+// "1 row", "2,200,000 rows"
+std::string counted(std::uint64_t count, const std::string& noun);
 // "0.4 s", "2 min 5 s"
 std::string human_seconds(double seconds);
 

@@ -22,9 +22,23 @@ std::filesystem::path source_path(const std::string& source) {
   return source;
 }
 
-TargetEndpoint open_target(const std::string& target) {
+TargetEndpoint open_target(const std::string& target, LocalTarget local) {
   if (!target.starts_with(kLocalScheme)) return {target, std::nullopt};
-  LocalServer server = ensure_local_server(target.substr(kLocalScheme.size()));
+  std::string name = target.substr(kLocalScheme.size());
+  while (name.size() > 1 && name.ends_with('/')) name.pop_back();
+  const std::filesystem::path directory = name;
+  std::error_code ignored;
+  if (local == LocalTarget::must_exist && !std::filesystem::exists(directory / "data", ignored)) {
+    throw Error(Fault::usage, "there is no embedded server in " + directory.string(), "check the directory");
+  }
+  // A typing error must not leave a chain of new folders behind.
+  const std::filesystem::path parent =
+      std::filesystem::absolute(directory, ignored).lexically_normal().parent_path();
+  if (!std::filesystem::is_directory(parent, ignored)) {
+    throw Error(Fault::usage, "there is no directory " + parent.string() + " to make the embedded server in",
+                "create it, or choose another local:DIR");
+  }
+  LocalServer server = ensure_local_server(directory);
   std::string conninfo = server.conninfo;
   return {std::move(conninfo), std::move(server)};
 }

@@ -17,8 +17,14 @@ struct TargetEndpoint {
   std::optional<LocalServer> local;  // when the target is local:DIR; running by now
 };
 
-// Starts the embedded server of a local: target. REQUIRES: target is not empty.
-TargetEndpoint open_target(const std::string& target);
+enum class LocalTarget : std::uint8_t {
+  create,      // make the embedded server where there is none
+  must_exist,  // only start it
+};
+
+// Starts the embedded server of a local: target. REQUIRES: target is not empty. Throws Error (usage) for a
+// local: directory that has no server and may not get one.
+TargetEndpoint open_target(const std::string& target, LocalTarget local);
 
 // The target of a migration without one: next to where the user stands.
 std::string default_target(const std::filesystem::path& source);

@@ -13,6 +13,7 @@
 
 #include "engine/app/console.h"
 #include "engine/app/endpoints.h"
+#include "engine/app/objects.h"
 #include "engine/app/report.h"
 #include "engine/app/verification.h"
 #include "engine/app/version.h"
@@ -46,7 +47,7 @@ class Stopwatch {
 // What decides whether an earlier run can go on: everything of the plan but the cuts, which the ledger
 // keeps. TableIds count through it, so the order is part of it.
 std::string hash_of_plan(const MigrationPlan& plan) {
-  std::string text = script_of(plan);
+  std::string text = "digest " + std::to_string(kDigestFormat) + "\n" + script_of(plan);
   for (const TablePlan& table : plan.tables) {
     text += '\n' + table.source;
     for (const ColumnPlan& column : table.columns) text += '\0' + column.source;
@@ -66,51 +67,16 @@ TableHandling handling_of(ExistingTables handling) {
   return TableHandling::fail;
 }
 
-std::string proposal_for(const Step& step, const std::string& sqlstate) {
-  for (const Remedy& remedy : step.remedies) {
-    if (remedy.sqlstate == sqlstate) return remedy.proposal;
-  }
-  return "remove the reason, then run the SQL by hand";
-}
-
-// Several steps may make one object: an index and the key that takes it over, a foreign key and its
-// validation. One entry for each object, in the order of the plan.
-std::vector<ObjectOutcome> objects_of(const MigrationPlan& plan, const std::vector<StepRecord>& steps) {
-  std::vector<ObjectOutcome> objects;
-  std::map<std::tuple<std::string, std::string, std::string>, std::size_t> place;
-  for (const StepRecord& record : steps) {
-    if (record.object.kind.empty() || !record.done) continue;
-    const Step& step = plan.steps[record.number];
-    const auto [found, is_new] =
-        place.try_emplace({record.object.kind, record.object.table, record.object.name}, objects.size());
-    if (is_new) {
-      objects.push_back(record.object);
-      objects.back().proposal = step.object.proposal;
-    }
-    ObjectOutcome& object = objects[found->second];
-    if (!is_new) {
-      if (!object.created) continue;  // what failed first is the reason
-      object.sql += "; " + record.object.sql;
-    }
-    if (record.object.created) continue;
-    // A key that could not be validated is there all the same, for new rows.
-    object.created = step.phase == StepPhase::validate;
-    object.reason = record.object.reason;
-    if (object.created) object.reason += "; the key is in force for new rows and left NOT VALID";
-    if (step.phase == StepPhase::constraint && !is_new) object.reason += "; its unique index is kept";
-    object.proposal = proposal_for(step, record.sqlstate);
-  }
-  objects.insert(objects.end(), plan.left_out.begin(), plan.left_out.end());
-  return objects;
-}
-
 class Migration {
  public:
   Migration(const MigrateOptions& options, const StopRequest& stop)
       : options_(options), stop_(stop), console_(options.progress) {}
 
   int run() {
-    if (writes_report()) prepare_report_directory(options_.report_directory);
+    if (writes_report()) {
+      prepare_report_directory(options_.report_directory);
+      remove_old_reports();
+    }
     try {
       open_source();
       make_plan();
@@ -122,6 +88,9 @@ class Migration {
       return conclude();
     } catch (const Error& error) {
       report_failure(error);
+      throw;
+    } catch (const std::exception& error) {
+      report_failure(Error(Fault::internal, error.what()));
       throw;
     }
   }
@@ -166,22 +135,21 @@ class Migration {
   int print_plan() const {
     std::cout << script_of(plan_) << "\n-- ranges\n";
     for (const TablePlan& table : plan_.tables) {
-      std::cout << fmt::format("-- {}: about {}, {} ranges\n", table.source, human_bytes(table.bytes),
-                               table.extents.size());
+      std::cout << as_comment(fmt::format("{}: about {}, {}", table.source, human_bytes(table.bytes),
+                                          counted(table.extents.size(), "range")));
       for (std::size_t i = 0; i < table.extents.size(); ++i) {
         std::cout << fmt::format("--   {}: {}\n", i, format_extent(table.extents[i]));
       }
     }
     for (const ObjectOutcome& object : plan_.left_out) {
-      std::cout << fmt::format("-- not created: {} {} of {}: {}\n", object.kind, object.name, object.table,
-                               object.reason);
+      std::cout << as_comment("not created: " + describe(object));
     }
     return 0;
   }
 
   void open_target_database() {
     const std::string target = options_.target.empty() ? default_target(snapshot_->path()) : options_.target;
-    endpoint_ = open_target(target);
+    endpoint_ = open_target(target, LocalTarget::create);
     connect_lanes(1);
     Connection& connection = *connections_.front();
     check_server(connection);
@@ -228,9 +196,22 @@ class Migration {
     }
   }
 
+  // As many connections as wanted, or as the server has room for. One that the server ended while it was
+  // idle is replaced.
   void connect_lanes(std::size_t count) {
-    while (connections_.size() < count)
-      connections_.push_back(std::make_unique<Connection>(endpoint_.conninfo));
+    for (std::unique_ptr<Connection>& connection : connections_) {
+      if (!connection->alive()) connection = std::make_unique<Connection>(endpoint_.conninfo);
+    }
+    while (connections_.size() < std::min(count, connections_max_)) {
+      try {
+        connections_.push_back(std::make_unique<Connection>(endpoint_.conninfo));
+      } catch (const Error& error) {
+        if (error.sqlstate() != "53300" || connections_.empty()) throw;
+        connections_max_ = connections_.size();
+        console_.say(fmt::format("the server has room for {} only; going on with those",
+                                 counted(connections_max_, "connection")));
+      }
+    }
   }
 
   // ---- load ----
@@ -261,11 +242,11 @@ class Migration {
     }
     if (phase.tasks.empty()) return;
     // Largest table first, then range by range: the order of the plan.
-    const std::size_t lanes_wanted = std::min(options_.jobs, phase.tasks.size());
-    connect_lanes(lanes_wanted);
-    std::vector<LaneMeter> meters(lanes_wanted);
+    connect_lanes(std::min(options_.jobs, phase.tasks.size()));
+    const std::size_t lane_count = std::min({options_.jobs, phase.tasks.size(), connections_.size()});
+    std::vector<LaneMeter> meters(lane_count);
     std::vector<Lane> lanes;
-    for (std::size_t i = 0; i < lanes_wanted; ++i) {
+    for (std::size_t i = 0; i < lane_count; ++i) {
       lanes.push_back({&snapshot_->reader(i), make_range_sink(*connections_[i], run_.run_id), &meters[i]});
     }
     phase.lanes = &lanes;
@@ -316,7 +297,7 @@ class Migration {
     console_.end_phase();
     report_.phases.constraints = constraints.seconds();
     const std::vector<StepRecord> steps = list_steps(*connections_.front(), run_.run_id);
-    report_.objects = objects_of(plan_, steps);
+    report_.objects = objects_of_plan(plan_, steps);
     for (const StepRecord& step : steps) {
       if (step.done && !step.object.created) refused_[step.number] = step.object.reason;
     }
@@ -332,6 +313,7 @@ class Migration {
       if (waiting.empty()) return;
       lanes = std::min(lanes, waiting.size());
       connect_lanes(lanes);
+      lanes = std::min(lanes, connections_.size());
       std::vector<char> done(waiting.size(), 0);
       std::atomic<std::size_t> finished{0};
       PipelineWork work;
@@ -396,14 +378,13 @@ class Migration {
     console_.end_phase();
     if (verdicts.size() != plan_.tables.size()) throw_interrupted();
     for (std::size_t i = 0; i < verdicts.size(); ++i) {
-      report_.tables[i].verified = verdicts[i].equal;
+      report_.tables[i].verified = options_.verify == VerifyMode::full && verdicts[i].equal;
       differences_.insert(differences_.end(), verdicts[i].differences.begin(), verdicts[i].differences.end());
     }
     report_.phases.verify = clock.seconds();
   }
 
   static void account_for(TableReport& table, const std::vector<const WorkRecord*>& ranges) {
-    double range_seconds = 0;
     for (const WorkRecord* range : ranges) {
       const RangeSeal& seal = range->seal;
       if (seal.rows_read != seal.rows_loaded + seal.rows_rejected) {
@@ -413,9 +394,7 @@ class Migration {
       table.rows_loaded += seal.rows_loaded;
       table.rows_rejected += seal.rows_rejected;
       table.bytes += seal.bytes;
-      range_seconds += seal.seconds;
     }
-    if (table.seconds == 0) table.seconds = range_seconds;
   }
 
   // ---- the end ----
@@ -426,7 +405,12 @@ class Migration {
   }
 
   int conclude() {
-    RunState state = options_.verify == VerifyMode::none ? RunState::loaded : RunState::verified;
+    if (!snapshot_->unchanged()) {
+      throw Error(Fault::source_changed,
+                  "the source was overwritten while it was read, by something that ignores locks",
+                  "copy it where nobody writes to it and load it again with --restart");
+    }
+    RunState state = options_.verify == VerifyMode::full ? RunState::verified : RunState::loaded;
     report_.exit_status = 0;
     if (any_rejected()) {
       state = RunState::rejected;
@@ -437,24 +421,22 @@ class Migration {
       report_.exit_status = 4;
     }
     report_.status = name_of(state);
-    // The last commit is synchronous and covers all before it, which were not.
-    if (!set_run_state(*connections_.front(), run_.run_id, state, report_.root)) {
+    if (!conclude_run(*connections_.front(), run_.run_id, state, report_.root)) {
       throw Error(Fault::target_refused, "this run was given up for another one that began meanwhile",
                   "let that one finish; sluice status shows it");
     }
     report_.phases.total = total_.seconds();
     report_.peak_memory_bytes = peak_memory_bytes();
-    std::cout << summary_text(report_);
+    std::cout << summary_text(report_, options_.verify);
     for (const std::string& difference : differences_) std::cout << "different: " << difference << "\n";
-    if (any_rejected()) {
-      report_rejects();
-    } else {
-      remove_old_rejects();
+    if (!differences_.empty()) {
+      std::cout << "the target was changed after the load, or lost rows; --restart loads it anew\n";
     }
+    if (any_rejected()) report_rejects();
     write_report();
     if (endpoint_.local) {
-      std::cout << "look at it: " << endpoint_.local->psql_command
-                << "\nstop it:    " << endpoint_.local->stop_command << "\n";
+      std::cout << "look at it: " << endpoint_.local->psql_command << "\n";
+      if (endpoint_.local->started) std::cout << "stop it:    " << endpoint_.local->stop_command << "\n";
     }
     std::cout.flush();
     return report_.exit_status;
@@ -468,8 +450,8 @@ class Migration {
         std::cout << "rejected: and more; the reject file has them all\n";
         break;
       }
-      std::cout << fmt::format("rejected: {} rows of {}: column {} ({} to {}) holds {}: {}\n",
-                               human_count(group.rows), group.table, group.column,
+      std::cout << fmt::format("rejected: {} of {}: column {} ({} to {}) holds {}: {}\n",
+                               counted(group.rows, "row"), group.table, group.column,
                                group.declared_type.empty() ? "no type" : group.declared_type,
                                group.target_type, group.storage_class, group.reason);
     }
@@ -489,11 +471,12 @@ class Migration {
     }
   }
 
-  // What an earlier run may have left in the report folder.
-  void remove_old_rejects() const {
-    if (options_.report_directory.empty()) return;
+  // What an earlier call may have left in the report folder: it must not speak for this one.
+  void remove_old_reports() const {
     std::error_code ignored;
-    std::filesystem::remove(std::filesystem::path(options_.report_directory) / "rejects.jsonl", ignored);
+    for (const char* name : {"report.json", "rejects.jsonl"}) {
+      std::filesystem::remove(std::filesystem::path(options_.report_directory) / name, ignored);
+    }
   }
 
   void write_report() const {
@@ -504,15 +487,30 @@ class Migration {
     std::cout << "report: " << (directory / "report.json").string() << "\n";
   }
 
+  // The ranges and steps that are done, for the report of a run that did not come to its end.
+  void take_what_is_done() {
+    if (run_.run_id.empty() || !report_.root.empty() || !connections_.front()->alive()) return;
+    const std::vector<WorkRecord> work = list_work(*connections_.front(), run_.run_id);
+    for (const WorkRecord& record : work) {
+      if (record.done) account_for(report_.tables.at(static_cast<std::size_t>(record.table)), {&record});
+    }
+    report_.objects = objects_of_plan(plan_, list_steps(*connections_.front(), run_.run_id));
+  }
+
   // Best effort: the run has failed already, and that error matters more than another one.
   void report_failure(const Error& error) {
     console_.end_phase();
     if (!writes_report()) return;
-    report_.status = error.fault() == Fault::interrupted ? "interrupted" : "failed";
     report_.exit_status = exit_status_of(error.fault());
+    report_.status = report_.exit_status == exit_status_of(Fault::interrupted) ? "interrupted" : "failed";
     report_.error = error.describe();
     report_.phases.total = total_.seconds();
     report_.peak_memory_bytes = peak_memory_bytes();
+    try {
+      take_what_is_done();
+    } catch (const Error&) {
+      // The server is gone; the report then says what this call knows.
+    }
     try {
       write_file(std::filesystem::path(options_.report_directory) / "report.json", report_json(report_));
     } catch (const Error& second) {
@@ -534,6 +532,7 @@ class Migration {
   std::optional<Snapshot> snapshot_;
   // The first one is used for everything between the phases.
   std::vector<std::unique_ptr<Connection>> connections_;
+  std::size_t connections_max_ = SIZE_MAX;
 };
 
 }  // namespace

@@ -57,9 +57,18 @@ CLI::Option* add_choice(CLI::App& app, const std::string& flags, Value& value,
 
 void add_migrate_options(CLI::App& app, MigrateOptions& options) {
   app.add_option("SOURCE", options.source, "The SQLite file: a path or sqlite:///path")->required();
-  app.add_option("TARGET", options.target,
-                 "The PostgreSQL database: postgresql://..., 'host=... dbname=...', or\n"
-                 "local:DIR for an embedded server in DIR [local:<name of the file>.pg]");
+  app.add_option_function<std::string>(
+      "TARGET",
+      [&options](const std::string& target) {
+        // An unset variable of a script must not silently become a new local server.
+        if (target.empty()) {
+          throw Error(Fault::usage, "TARGET is empty (an unset variable?)",
+                      "leave it out altogether for local:<name of the file>.pg");
+        }
+        options.target = target;
+      },
+      "The PostgreSQL database: postgresql://..., 'host=... dbname=...', or\n"
+      "local:DIR for an embedded server in DIR [local:<name of the file>.pg]");
   app.add_option("-j,--jobs", options.jobs,
                  fmt::format("Connections that load at the same time [{}]", options.jobs))
       ->type_name("N")
@@ -124,7 +133,8 @@ std::vector<std::string> words_of(const std::string& file, const toml::node& nod
   refuse_config(file, node.source(), "expected a string, a number, true, false or a list of them");
 }
 
-void apply_config(CLI::App& app, const std::string& file) {
+// `app`: the command that was given. Keys that only other commands know are theirs: one file serves all.
+void apply_config(CLI::App& app, const CLI::App& program, const std::string& file) {
   if (std::error_code error; !std::filesystem::is_regular_file(file, error)) {
     throw Error(Fault::usage, "cannot read the configuration file " + file, "check the path of --config");
   }
@@ -140,6 +150,10 @@ void apply_config(CLI::App& app, const std::string& file) {
   for (const auto& [key, node] : table) {
     const std::string name(key.str());
     CLI::Option* option = app.get_option_no_throw("--" + name);
+    const auto others = program.get_subcommands([&](const CLI::App* command) {
+      return command != &app && command->get_option_no_throw("--" + name) != nullptr;
+    });
+    if (option == nullptr && !others.empty()) continue;
     if (option == nullptr || name == "config" || name == "help") {
       refuse_config(file, key.source(), "unknown key " + name);
     }
@@ -272,7 +286,7 @@ Command parse_command_line(int argc, const char* const* argv) {
     }
     app.parse(argc, argv);
     CLI::App* command = app.get_subcommands().front();
-    if (!config_file.empty()) apply_config(*command, config_file);
+    if (!config_file.empty()) apply_config(*command, app, config_file);
   } catch (const CLI::CallForHelp&) {
     const auto chosen = app.get_subcommands();
     return PrintAndExit{chosen.empty() ? app.help() : chosen.front()->help()};

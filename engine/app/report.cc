@@ -12,6 +12,7 @@
 #include <system_error>
 
 #include "engine/app/console.h"
+#include "engine/app/objects.h"
 #include "engine/app/version.h"
 #include "engine/model/error.h"
 
@@ -82,7 +83,26 @@ std::string report_json(const Report& report) {
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
-std::string summary_text(const Report& report) {
+namespace {
+
+// What a cell of the last column says; "yes" only when the whole table arrived and was compared.
+std::string verdict_of(const TableReport& table, VerifyMode verify) {
+  if (verify == VerifyMode::none) return "-";
+  if (verify == VerifyMode::count) return "count";
+  if (!table.verified) return "NO";
+  return table.rows_rejected > 0 ? "partly" : "yes";
+}
+
+}  // namespace
+
+std::string describe(const ObjectOutcome& object) {
+  std::string text = object.kind;
+  if (!object.name.empty()) text += " " + object.name;
+  if (!object.table.empty()) text += " of " + object.table;
+  return text + ": " + object.reason;
+}
+
+std::string summary_text(const Report& report, VerifyMode verify) {
   std::size_t width = 5;
   for (const TableReport& table : report.tables) width = std::max(width, table.source.size());
   width = std::min<std::size_t>(width, 40);
@@ -94,9 +114,12 @@ std::string summary_text(const Report& report) {
     for (char& c : name) {
       if (static_cast<unsigned char>(c) < 0x20) c = ' ';
     }
-    text += fmt::format("{:<{}}  {:>13}  {:>9}  {:>10}  {:>9.2f}  {}\n", name, width,
+    // An earlier call had loaded it when no time was spent here.
+    const std::string seconds = table.seconds > 0 ? fmt::format("{:.2f}", table.seconds) : "-";
+    text += fmt::format("{:<{}}  {:>13}  {:>9}  {:>10}  {:>9}  {}\n", name, width,
                         human_count(table.rows_loaded), human_count(table.rows_rejected),
-                        human_bytes(table.bytes), table.seconds, table.verified ? "yes" : "no");
+                        human_bytes(table.bytes), seconds, verdict_of(table, verify));
+    total.rows_source += table.rows_source;
     total.rows_loaded += table.rows_loaded;
     total.rows_rejected += table.rows_rejected;
     total.bytes += table.bytes;
@@ -110,9 +133,23 @@ std::string summary_text(const Report& report) {
       phases.load, phases.indexes, phases.constraints, phases.verify, human_bytes(report.peak_memory_bytes));
   const auto created = std::count_if(report.objects.begin(), report.objects.end(),
                                      [](const ObjectOutcome& object) { return object.created; });
-  const auto missing = static_cast<std::int64_t>(report.objects.size()) - created;
-  text += fmt::format("schema objects: {} created, {} not created\n", created, missing);
+  text += "schema objects: " + human_count(static_cast<std::uint64_t>(created)) + " created";
+  if (const std::string missing = count_missing(report.objects); !missing.empty()) {
+    text += "; not created: " + missing + " (listed with --report, and by --dry-run)";
+  }
+  text += "\n";
+  if (const std::size_t keys = count_not_validated(report.objects); keys > 0) {
+    text += counted(keys, "foreign key") +
+            " left NOT VALID, because rows without a parent arrived; --report has the "
+            "queries that find them\n";
+  }
   if (!report.root.empty()) text += fmt::format("root {}  {}\n", report.root, report.status);
+  if (verify == VerifyMode::count && report.exit_status == 0)
+    text += "row counts agree; contents were not compared\n";
+  if (total.rows_rejected > 0) {
+    text += fmt::format("NOT COMPLETE: {} of {} were rejected\n", human_count(total.rows_rejected),
+                        counted(total.rows_source, "row"));
+  }
   return text;
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/app/options.h"
 #include "engine/model/plan.h"
 
 namespace sluice {
@@ -28,7 +29,7 @@ struct TableReport {
   std::uint64_t rows_rejected = 0;
   std::uint64_t bytes = 0;  // COPY payload
   std::uint64_t ranges = 0;
-  double seconds = 0;  // from the first range's begin to the last one's commit, or their sum after a resume
+  double seconds = 0;  // from the first range's begin to the last one's commit, in this call
   std::string digest;  // root of the table's tree, hex
   bool verified = false;
 };
@@ -61,8 +62,11 @@ struct Report {
 
 std::string report_json(const Report& report);
 
-// Rows, bytes and seconds per table and phase, for stdout.
-std::string summary_text(const Report& report);
+// Rows, bytes and seconds per table and phase, for stdout, and what to know about the result.
+std::string summary_text(const Report& report, VerifyMode verify);
+
+// "foreign_key orders_user_id_fkey of orders: reason"
+std::string describe(const ObjectOutcome& object);
 
 // The largest resident set of this process so far.
 std::uint64_t peak_memory_bytes();

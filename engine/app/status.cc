@@ -7,6 +7,8 @@
 
 #include "engine/app/console.h"
 #include "engine/app/endpoints.h"
+#include "engine/app/objects.h"
+#include "engine/app/report.h"
 #include "io/postgres/ledger.h"
 
 namespace sluice {
@@ -26,6 +28,9 @@ void print_run(Connection& connection, const RunRecord& run) {
                            name_of(run.state), run.source, run.schema, run.started_at,
                            run.finished_at.empty() ? "" : ", ended " + run.finished_at + " UTC");
   if (!run.root.empty()) std::cout << "  root " << run.root << "\n";
+  if (run.state == RunState::loading) {
+    std::cout << "  not finished: it is under way, or the same command goes on with it\n";
+  }
   const std::vector<TableRecord> tables = list_tables(connection, run.run_id);
   std::vector<TableState> states(tables.size());
   for (const WorkRecord& work : list_work(connection, run.run_id)) {
@@ -39,7 +44,7 @@ void print_run(Connection& connection, const RunRecord& run) {
     state.seconds += work.seal.seconds;
   }
   std::cout << fmt::format("  {:<32}  {:>11}  {:>13}  {:>9}  {:>10}  {:>12}\n", "table", "ranges", "rows",
-                           "rejected", "bytes", "rows/s a lane");
+                           "rejected", "bytes", "rows/s");
   for (std::size_t i = 0; i < tables.size(); ++i) {
     const TableState& state = states[i];
     const double rate = state.seconds > 0 ? static_cast<double>(state.rows) / state.seconds : 0;
@@ -52,28 +57,38 @@ void print_run(Connection& connection, const RunRecord& run) {
   const auto done =
       std::count_if(steps.begin(), steps.end(), [](const StepRecord& step) { return step.done; });
   std::cout << fmt::format("  steps after the load: {} of {} done\n", done, steps.size());
-  for (const StepRecord& step : steps) {
-    if (step.done && !step.object.created && !step.object.kind.empty()) {
-      std::cout << fmt::format("  not created: {} {} of {}: {}\n", step.object.kind, step.object.name,
-                               step.object.table, step.object.reason);
-    }
+  for (const ObjectOutcome& object : objects_of_steps(steps)) {
+    if (!object.created) std::cout << "  not created: " << describe(object) << "\n";
+    if (object.created && !object.reason.empty()) std::cout << "  created, but: " << describe(object) << "\n";
   }
   for (const FailureGroup& group : group_failures(connection, run.run_id)) {
-    std::cout << fmt::format("  rejected: {} rows of {}: column {}: {}\n", human_count(group.rows),
-                             group.table, group.column, group.reason);
+    std::cout << fmt::format("  rejected: {} of {}: column {}: {}\n", counted(group.rows, "row"), group.table,
+                             group.column, group.reason);
   }
 }
 
 }  // namespace
 
 int status(const StatusOptions& options) {
-  const TargetEndpoint endpoint = open_target(options.target);
+  const TargetEndpoint endpoint = open_target(options.target, LocalTarget::must_exist);
   Connection connection(endpoint.conninfo);
   if (!ledger_exists(connection)) {
     std::cout << "no run of sluice in database " << connection.database() << "\n";
-    return 0;
+  } else {
+    std::vector<RunRecord> runs = list_runs(connection);
+    std::reverse(runs.begin(), runs.end());  // the last one is what people look for
+    for (const RunRecord& run : runs) {
+      if (run.state == RunState::superseded) {
+        std::cout << fmt::format("run {}  superseded\n  source {}, schema {}, began {} UTC\n", run.run_id,
+                                 run.source, run.schema, run.started_at);
+      } else {
+        print_run(connection, run);
+      }
+    }
   }
-  for (const RunRecord& run : list_runs(connection)) print_run(connection, run);
+  if (endpoint.local && endpoint.local->started) {
+    std::cout << "the server was started to ask it; stop it: " << endpoint.local->stop_command << "\n";
+  }
   return 0;
 }
 

@@ -29,6 +29,9 @@ struct SchemaSteps {
 SchemaSteps steps_after_load(const Catalog& catalog, const std::vector<PlannedTable>& tables,
                              NameSpace& names);
 
+// The text as comments of SQL, every line of it; ends with a line break.
+std::string as_comment(const std::string& text);
+
 // The whole of it as a script: schema, tables, steps. Steps that the server refused, by number with the
 // reason, stand in comments, so that the script can be run again.
 std::string script_of(const MigrationPlan& plan, const std::map<std::size_t, std::string>& refused = {});

@@ -52,8 +52,21 @@ Error connect_error(pg_conn* connection) {
       .set_sqlstate(sqlstate);
 }
 
+// connect_timeout of the target, which libpq itself only heeds when it connects in one go.
+std::chrono::seconds connect_timeout(pg_conn* connection) {
+  const std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)> options(PQconninfo(connection),
+                                                                             PQconninfoFree);
+  for (const PQconninfoOption* option = options.get(); option != nullptr && option->keyword != nullptr;
+       ++option) {
+    if (std::string_view(option->keyword) != "connect_timeout" || option->val == nullptr) continue;
+    const long seconds = std::strtol(option->val, nullptr, 10);
+    if (seconds > 0) return std::chrono::seconds(seconds);
+  }
+  return kConnectTimeout;
+}
+
 void wait_for_connection(pg_conn* connection) {
-  const auto deadline = std::chrono::steady_clock::now() + kConnectTimeout;
+  const auto deadline = std::chrono::steady_clock::now() + connect_timeout(connection);
   PostgresPollingStatusType status = PGRES_POLLING_WRITING;
   while (status != PGRES_POLLING_OK) {
     if (status == PGRES_POLLING_FAILED) throw connect_error(connection);
@@ -85,7 +98,9 @@ Fault fault_of_sqlstate(std::string_view sqlstate) {
   if (sqlstate == "57P01" || sqlstate == "57P02" || sqlstate == "57P05" || sqlstate == "25P03") {
     return Fault::connection_lost;
   }
-  // Out of a resource (disk, memory, connections), starting up, cancelled, deadlocked: later may be fine.
+  // Out of a resource (disk, memory, connections), starting up, cancelled, deadlocked, or (25006) a primary
+  // that became a standby: later may be fine.
+  if (sqlstate == "25006") return Fault::target_unavailable;
   if (family == "53" || family == "57" || family == "55" || family == "40" || family == "58") {
     return Fault::target_unavailable;
   }
@@ -108,9 +123,10 @@ Error error_of(const pg_result* result, pg_conn* connection) {
   // Class 42 details name columns and types. Those of other classes hold values of rows.
   const char* detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
   if (detail != nullptr && std::string_view(state).starts_with("42")) message.append(": ").append(detail);
-  Error error(
-      fault, std::move(message),
-      fault == Fault::target_unavailable ? "mend that, then run the same command again to go on" : "");
+  std::string advice;
+  if (fault == Fault::target_unavailable) advice = "mend that, then run the same command again to go on";
+  if (std::string_view(state) == "42501") advice = "ask the owner to GRANT the privilege to your role";
+  Error error(fault, std::move(message), std::move(advice));
   error.set_sqlstate(state);
   if (const char* table = PQresultErrorField(result, PG_DIAG_TABLE_NAME)) error.where().table = table;
   if (const char* column = PQresultErrorField(result, PG_DIAG_COLUMN_NAME)) error.where().column = column;
@@ -228,11 +244,35 @@ Result Connection::execute(const std::string& sql, const std::vector<Parameter>&
 int Connection::server_version() const { return PQserverVersion(handle_.get()); }
 std::string Connection::database() const { return PQdb(handle_.get()); }
 std::string Connection::user() const { return PQuser(handle_.get()); }
-bool Connection::alive() const { return PQstatus(handle_.get()) == CONNECTION_OK; }
 
-Transaction::Transaction(Connection& connection, const std::string& settings) : connection_(&connection) {
-  // Claims and ledger updates rely on READ COMMITTED, whatever the role's default may be.
-  connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; " + settings);
+bool Connection::alive() {
+  // An idle session may have been ended by the server; its last words wait in the socket.
+  if (PQtransactionStatus(handle_.get()) != PQTRANS_ACTIVE) PQconsumeInput(handle_.get());
+  return PQstatus(handle_.get()) == CONNECTION_OK;
+}
+
+bool Connection::in_transaction() const { return PQtransactionStatus(handle_.get()) == PQTRANS_INTRANS; }
+
+Transaction::Transaction(Connection& connection, const std::string& settings, TransactionMode mode)
+    : connection_(&connection) {
+  std::string begin = "BEGIN ISOLATION LEVEL READ COMMITTED ";
+  begin += mode == TransactionMode::read_write ? "READ WRITE; " : "READ ONLY; ";
+  begin +=
+      "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL bytea_output = 'hex'; "
+      "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; "
+      "SET LOCAL idle_in_transaction_session_timeout = 0; ";
+  if (connection.server_version() >= 170000) begin += "SET LOCAL transaction_timeout = 0; ";
+  try {
+    connection.execute(begin + settings);
+  } catch (...) {
+    // A refused setting leaves the session inside a failed transaction.
+    if (connection.alive()) const ResultHandle ended(PQexec(connection.handle(), "ROLLBACK"));
+    throw;
+  }
+}
+
+ReadScope::ReadScope(Connection& connection) {
+  if (!connection.in_transaction()) own_.emplace(connection, "", TransactionMode::read_only);
 }
 
 Transaction::~Transaction() {

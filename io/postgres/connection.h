@@ -1,9 +1,9 @@
 #pragma once
 // One connection to PostgreSQL.
 //
-// Owns a PGconn. One thread at a time; cancel() alone may be called from another. Nothing here changes
-// the state of the session: no SET, no prepared statement, no temporary table, so that a pooler in
-// transaction mode may sit in between. Settings travel as SET LOCAL inside each transaction.
+// Owns a PGconn. One thread at a time. Nothing here changes the state of the session: no SET, no prepared
+// statement, no temporary table, so that a pooler in transaction mode may sit in between. Settings travel
+// as SET LOCAL inside each transaction, so statements belong into one.
 //
 // Errors: every failure of the server is an Error whose fault follows from the SQLSTATE. A connection
 // that breaks is Fault::connection_lost. Messages never contain the connection string.
@@ -66,8 +66,9 @@ class Connection {
   [[nodiscard]] int server_version() const;  // 150020 for 15.20
   [[nodiscard]] std::string database() const;
   [[nodiscard]] std::string user() const;
-  // False once the connection has broken.
-  [[nodiscard]] bool alive() const;
+  // False once the connection has broken, as far as is known without sending anything.
+  [[nodiscard]] bool alive();
+  [[nodiscard]] bool in_transaction() const;
 
   [[nodiscard]] pg_conn* handle() { return handle_.get(); }
 
@@ -76,9 +77,17 @@ class Connection {
 };
 
 // A transaction that rolls back unless committed. While it lives, nothing else may begin one.
+//
+// Whatever the role, the database or the server set as defaults: READ COMMITTED, on which the claims rely;
+// only pg_catalog on the search path, so that no function of another user is called by an unqualified
+// name; no timeouts; bytea in hex.
+enum class TransactionMode : std::uint8_t { read_write, read_only };
+
 class Transaction {
  public:
-  explicit Transaction(Connection& connection, const std::string& settings = {});
+  // `settings`: further SET LOCAL statements.
+  explicit Transaction(Connection& connection, const std::string& settings = {},
+                       TransactionMode mode = TransactionMode::read_write);
   ~Transaction();
   Transaction(const Transaction&) = delete;
   Transaction& operator=(const Transaction&) = delete;
@@ -88,6 +97,15 @@ class Transaction {
 
  private:
   Connection* connection_;  // null once committed
+};
+
+// The same for statements that only read: a transaction of their own, or the one that is open already.
+class ReadScope {
+ public:
+  explicit ReadScope(Connection& connection);
+
+ private:
+  std::optional<Transaction> own_;
 };
 
 // The Error for a failed result, or for the connection when there is none.

@@ -23,8 +23,8 @@ std::string table_list(const MigrationPlan& plan, const std::vector<bool>& inclu
 // Relations with the names of the plan's tables, as far as they exist.
 std::vector<bool> existing_tables(Connection& connection, const MigrationPlan& plan) {
   const Result result = connection.execute(
-      "SELECT c.relname, c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-      "WHERE n.nspname = $1",
+      "SELECT c.relname, c.relkind::text || c.relpersistence::text FROM pg_class c JOIN pg_namespace n "
+      "ON n.oid = c.relnamespace WHERE n.nspname = $1",
       {plan.schema});
   std::map<std::string, std::string> kinds;
   for (std::size_t row = 0; row < result.rows(); ++row) kinds[result.text(row, 0)] = result.text(row, 1);
@@ -32,7 +32,18 @@ std::vector<bool> existing_tables(Connection& connection, const MigrationPlan& p
   for (std::size_t i = 0; i < plan.tables.size(); ++i) {
     const auto found = kinds.find(plan.tables[i].target);
     existing[i] = found != kinds.end();
-    if (existing[i] && found->second != "r" && found->second != "p") {
+    if (existing[i] && found->second == "ru") {
+      throw Error(Fault::target_refused,
+                  name_of_table(plan.tables[i]) +
+                      " is UNLOGGED: a crash of the server would empty it, but not the ledger",
+                  "ALTER TABLE " + name_of_table(plan.tables[i]) + " SET LOGGED, or --table-handling drop");
+    }
+    if (existing[i] && found->second == "pp") {
+      throw Error(Fault::target_refused,
+                  name_of_table(plan.tables[i]) + " is partitioned, which sluice cannot load into yet",
+                  "load into another schema with --schema");
+    }
+    if (existing[i] && found->second != "rp") {
       throw Error(Fault::target_refused, name_of_table(plan.tables[i]) + " exists and is not a table",
                   "remove it, or load into another schema with --schema");
     }
@@ -58,11 +69,15 @@ void refuse_rows(Connection& connection, const MigrationPlan& plan, const std::v
 // A table that is kept must take the rows as planned: binary COPY needs the exact types.
 void check_columns(Connection& connection, const TablePlan& plan) {
   const Result result = connection.execute(
-      "SELECT a.attname, a.atttypid FROM pg_attribute a WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 "
+      "SELECT a.attname, a.atttypid, a.atttypmod FROM pg_attribute a WHERE a.attrelid = to_regclass($1) AND "
+      "a.attnum > 0 "
       "AND NOT a.attisdropped",
       {name_of_table(plan)});
   std::map<std::string, std::int64_t> types;
-  for (std::size_t row = 0; row < result.rows(); ++row) types[result.text(row, 0)] = result.integer(row, 1);
+  for (std::size_t row = 0; row < result.rows(); ++row) {
+    // A modifier such as numeric(10,2) or timestamp(0) would round, so it counts as another type.
+    types[result.text(row, 0)] = result.integer(row, 2) == -1 ? result.integer(row, 1) : 0;
+  }
   for (const ColumnPlan& column : plan.columns) {
     const auto found = types.find(column.target);
     const std::string where = name_of_table(plan) + ", column " + quote_identifier(column.target);
@@ -81,50 +96,74 @@ void check_columns(Connection& connection, const TablePlan& plan) {
 
 void refuse_triggers(Connection& connection, const TablePlan& plan) {
   const Result result = connection.execute(
-      "SELECT quote_ident(tgname) FROM pg_trigger WHERE tgrelid = to_regclass($1) AND NOT tgisinternal "
+      "SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass($1) AND NOT tgisinternal "
       "AND tgenabled <> 'D' ORDER BY 1",
       {name_of_table(plan)});
   if (result.rows() == 0) return;
+  const std::string trigger = quote_identifier(result.text(0, 0));
   throw Error(Fault::target_refused,
-              "trigger " + result.text(0, 0) + " of " + name_of_table(plan) + " would fire for every row",
-              "disable it for the load: ALTER TABLE " + name_of_table(plan) + " DISABLE TRIGGER " +
-                  result.text(0, 0));
+              "trigger " + trigger + " of " + name_of_table(plan) + " would fire for every row",
+              "disable it for the load: ALTER TABLE " + name_of_table(plan) + " DISABLE TRIGGER " + trigger);
+}
+
+struct ForeignKey {
+  std::string name;
+  std::string columns;  // quoted, with commas
+  std::string parent;
+  std::string parent_columns;
+  std::string actions;  // as the plan writes them
+  bool deferrable = false;
+};
+
+std::vector<ForeignKey> foreign_keys_of(Connection& connection, const TablePlan& table) {
+  const auto action = [](const char* event, const std::string& code) {
+    const std::map<std::string, std::string> words = {
+        {"r", "RESTRICT"}, {"c", "CASCADE"}, {"n", "SET NULL"}, {"d", "SET DEFAULT"}};
+    const auto word = words.find(code);
+    return word == words.end() ? std::string() : event + word->second;
+  };
+  const Result result = connection.execute(
+      "SELECT c.conname, a.attname, n.nspname, p.relname, pa.attname, c.confupdtype, c.confdeltype, "
+      "c.condeferrable, "
+      "k.number FROM pg_constraint c CROSS JOIN LATERAL unnest(c.conkey, c.confkey) WITH ORDINALITY "
+      "k(child, parent, number) JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.child "
+      "JOIN pg_attribute pa ON pa.attrelid = c.confrelid AND pa.attnum = k.parent JOIN pg_class p ON p.oid = "
+      "c.confrelid JOIN pg_namespace n ON n.oid = p.relnamespace "
+      "WHERE c.conrelid = to_regclass($1) AND c.contype = 'f' ORDER BY c.conname, k.number",
+      {name_of_table(table)});
+  std::vector<ForeignKey> keys;
+  for (std::size_t row = 0; row < result.rows(); ++row) {
+    if (result.integer(row, 8) == 1) {
+      ForeignKey& key = keys.emplace_back();
+      key.name = result.text(row, 0);
+      key.parent = quote_qualified(result.text(row, 2), result.text(row, 3));
+      key.actions = action(" ON UPDATE ", result.text(row, 5)) + action(" ON DELETE ", result.text(row, 6));
+      key.deferrable = result.boolean(row, 7);
+    }
+    ForeignKey& key = keys.back();
+    key.columns += (key.columns.empty() ? "" : ", ") + quote_identifier(result.text(row, 1));
+    key.parent_columns += (key.parent_columns.empty() ? "" : ", ") + quote_identifier(result.text(row, 4));
+  }
+  return keys;
 }
 
 // The foreign keys of a table that stays. They are checked row by row during a load, in whatever order the
-// rows arrive, so those that the plan makes anew are dropped until then.
+// rows arrive, so those that the plan makes anew, with the same definition, are dropped until then.
 void drop_foreign_keys(Connection& connection, const MigrationPlan& plan, const TablePlan& table) {
-  const Result keys = connection.execute(
-      "SELECT quote_ident(c.conname), 'FOREIGN KEY (' || child.names || ') REFERENCES ' || parent.name || ' "
-      "(' || "
-      "parent.names || ')' FROM pg_constraint c, "
-      "LATERAL (SELECT string_agg('\"' || replace(a.attname, '\"', '\"\"') || '\"', ', ' ORDER BY k.n) AS "
-      "names "
-      "FROM unnest(c.conkey) WITH ORDINALITY k(number, n) JOIN pg_attribute a ON a.attrelid = c.conrelid AND "
-      "a.attnum = k.number) child, "
-      "LATERAL (SELECT string_agg('\"' || replace(a.attname, '\"', '\"\"') || '\"', ', ' ORDER BY k.n) AS "
-      "names, "
-      "(SELECT '\"' || replace(s.nspname, '\"', '\"\"') || '\".\"' || replace(r.relname, '\"', '\"\"') || "
-      "'\"' "
-      "FROM pg_class r JOIN pg_namespace s ON s.oid = r.relnamespace WHERE r.oid = c.confrelid) AS name "
-      "FROM unnest(c.confkey) WITH ORDINALITY k(number, n) JOIN pg_attribute a ON a.attrelid = c.confrelid "
-      "AND "
-      "a.attnum = k.number) parent "
-      "WHERE c.conrelid = to_regclass($1) AND c.contype = 'f'",
-      {name_of_table(table)});
-  for (std::size_t row = 0; row < keys.rows(); ++row) {
-    const std::string clause = keys.text(row, 1);
+  for (const ForeignKey& key : foreign_keys_of(connection, table)) {
+    const std::string definition = " FOREIGN KEY (" + key.columns + ") REFERENCES " + key.parent + " (" +
+                                   key.parent_columns + ")" + key.actions + " NOT VALID";
     const bool planned = std::any_of(plan.steps.begin(), plan.steps.end(), [&](const Step& step) {
-      return step.table == table.id && step.phase == StepPhase::constraint &&
-             step.sql.find(clause) != std::string::npos;
+      return step.table == table.id && step.phase == StepPhase::constraint && step.sql.ends_with(definition);
     });
-    if (!planned) {
-      throw Error(
-          Fault::target_refused,
-          "foreign key " + keys.text(row, 0) + " of " + name_of_table(table) + " is not in the source",
-          "drop it, or let sluice create the table with --table-handling drop");
+    if (!planned || key.deferrable) {
+      throw Error(Fault::target_refused,
+                  "foreign key " + quote_identifier(key.name) + " of " + name_of_table(table) +
+                      " differs from the source's or is not in it, so it could not be made again",
+                  "drop it for the load, or let sluice create the table with --table-handling drop");
     }
-    connection.execute("ALTER TABLE " + name_of_table(table) + " DROP CONSTRAINT " + keys.text(row, 0));
+    connection.execute("ALTER TABLE " + name_of_table(table) + " DROP CONSTRAINT " +
+                       quote_identifier(key.name));
   }
 }
 
@@ -147,8 +186,11 @@ void drop_tables(Connection& connection, const std::string& list) {
 std::vector<bool> clear_way(Connection& connection, const MigrationPlan& plan, TableHandling handling) {
   std::vector<bool> existing = existing_tables(connection, plan);
   const std::string list = table_list(plan, existing);
+  // Whoever queues for these tables behind us waits as long as we do.
+  connection.execute("SET LOCAL lock_timeout = '10s'");
   if (handling == TableHandling::drop) {
     drop_tables(connection, list);
+    connection.execute("SET LOCAL lock_timeout = 0");
     return std::vector<bool>(plan.tables.size(), false);
   }
   if (handling == TableHandling::fail) refuse_rows(connection, plan, existing);
@@ -159,6 +201,7 @@ std::vector<bool> clear_way(Connection& connection, const MigrationPlan& plan, T
     drop_foreign_keys(connection, plan, plan.tables[i]);
   }
   if (handling == TableHandling::truncate && !list.empty()) connection.execute("TRUNCATE TABLE " + list);
+  connection.execute("SET LOCAL lock_timeout = 0");
   return existing;
 }
 

@@ -14,7 +14,7 @@
 namespace sluice {
 namespace {
 
-// Raised when the tables below change shape; an older ledger is refused, not guessed at.
+// Raised when the tables below change shape. A ledger of a newer sluice is refused, not guessed at.
 constexpr int kLedgerFormat = 1;
 
 constexpr const char* kTables = R"sql(
@@ -136,6 +136,16 @@ RunState parse_run_state(std::string_view name) {
 }
 
 bool ledger_exists(Connection& connection) {
+  const ReadScope scope(connection);
+  const Result schema = connection.execute(
+      "SELECT n.oid IS NOT NULL AND NOT has_schema_privilege(n.oid, 'USAGE') FROM (SELECT "
+      "to_regnamespace('sluice')::oid AS oid) n");
+  if (!schema.is_null(0, 0) && schema.boolean(0, 0)) {
+    throw Error(Fault::target_refused, "no privilege to use the ledger (schema sluice)",
+                "run as its owner: GRANT USAGE, CREATE ON SCHEMA sluice TO " +
+                    quote_identifier(connection.user()) + "; GRANT ALL ON ALL TABLES IN SCHEMA sluice TO " +
+                    quote_identifier(connection.user()));
+  }
   return connection.execute("SELECT to_regclass('sluice.run') IS NOT NULL").boolean(0, 0);
 }
 
@@ -165,6 +175,7 @@ void install_ledger(Connection& connection) {
 }
 
 std::vector<RunRecord> list_runs(Connection& connection) {
+  const ReadScope scope(connection);
   const Result result =
       connection.execute(std::string("SELECT ") + kRunColumns + " FROM sluice.run ORDER BY started_at");
   std::vector<RunRecord> runs;
@@ -235,12 +246,19 @@ std::string insert_run(Connection& connection, const RunRecord& run, const Migra
 
 bool set_run_state(Connection& connection, const std::string& run_id, RunState state,
                    const std::string& root) {
-  const Result updated = connection.execute(
+  const std::string update =
       "UPDATE sluice.run SET state = $2, root = nullif($3, ''), "
       "finished_at = CASE WHEN $2 = 'loading' THEN NULL ELSE clock_timestamp() END "
-      "WHERE run_id = $1 AND state <> 'superseded'",
-      {run_id, std::string(name_of(state)), root});
-  return updated.affected() == 1;
+      "WHERE run_id = $1 AND state <> 'superseded'";
+  return connection.execute(update, {run_id, std::string(name_of(state)), root}).affected() == 1;
+}
+
+bool conclude_run(Connection& connection, const std::string& run_id, RunState state,
+                  const std::string& root) {
+  Transaction transaction(connection, "SET LOCAL synchronous_commit = on");
+  const bool done = set_run_state(connection, run_id, state, root);
+  transaction.commit();
+  return done;
 }
 
 void lock_run(Connection& connection, const std::string& run_id) {
@@ -255,6 +273,7 @@ void share_run(Connection& connection, const std::string& run_id) {
 }
 
 std::vector<TableRecord> list_tables(Connection& connection, const std::string& run_id) {
+  const ReadScope scope(connection);
   const Result result = connection.execute(
       "SELECT table_no, source, target, created FROM sluice.run_table WHERE run_id = $1 ORDER BY table_no",
       {run_id});
@@ -267,6 +286,7 @@ std::vector<TableRecord> list_tables(Connection& connection, const std::string& 
 }
 
 std::vector<WorkRecord> list_work(Connection& connection, const std::string& run_id) {
+  const ReadScope scope(connection);
   const Result result = connection.execute(
       "SELECT table_no, range_no, extent, done, rows_read, rows_loaded, rows_rejected, bytes, seconds, "
       "digest, "
@@ -299,6 +319,7 @@ std::vector<WorkRecord> list_work(Connection& connection, const std::string& run
 }
 
 std::vector<StepRecord> list_steps(Connection& connection, const std::string& run_id) {
+  const ReadScope scope(connection);
   const Result result = connection.execute(
       "SELECT step_no, done, kind, table_name, name, sql, coalesce(created, false), coalesce(reason, ''), "
       "coalesce(sqlstate, ''), phase "
@@ -324,6 +345,7 @@ std::vector<StepRecord> list_steps(Connection& connection, const std::string& ru
 
 void read_failures(Connection& connection, const std::string& run_id,
                    const std::function<void(std::string_view)>& each) {
+  const ReadScope scope(connection);
   copy_out(connection,
            "SELECT record::text FROM sluice.failure WHERE run_id = " + quote_literal(run_id) +
                " ORDER BY table_no, range_no, row_no",
@@ -334,6 +356,7 @@ void read_failures(Connection& connection, const std::string& run_id,
 }
 
 std::vector<FailureGroup> group_failures(Connection& connection, const std::string& run_id) {
+  const ReadScope scope(connection);
   const Result result = connection.execute(
       "SELECT record->>'table', record->>'column', record->>'declared_type', record->>'target_type', "
       "record->>'storage_class', record->>'reason', count(*) FROM sluice.failure WHERE run_id = $1 "

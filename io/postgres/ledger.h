@@ -78,6 +78,9 @@ std::string insert_run(Connection& connection, const RunRecord& run, const Migra
 bool set_run_state(Connection& connection, const std::string& run_id, RunState state,
                    const std::string& root);
 
+// The last word of a run. Its commit is synchronous and so covers all the asynchronous ones before it.
+bool conclude_run(Connection& connection, const std::string& run_id, RunState state, const std::string& root);
+
 // Waits until no session is in the middle of a range or step of the run, and keeps new ones from beginning
 // until the transaction ends. Whoever gives a run up must hold this before touching its tables.
 void lock_run(Connection& connection, const std::string& run_id);

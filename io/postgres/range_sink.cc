@@ -17,9 +17,9 @@ namespace {
 
 // synchronous_commit may be off: data and ledger share the write-ahead log, so a crash of the server
 // loses a suffix of both, and the run ends with a synchronous commit that covers everything before.
-constexpr const char* kSettings =
-    "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; "
-    "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL synchronous_commit = off";
+constexpr const char* kSettings = "SET LOCAL synchronous_commit = off";
+
+constexpr std::size_t kBufferBytesKept = std::size_t{16} << 20;
 
 std::string copy_statement(const TablePlan& plan) {
   std::string columns;
@@ -93,6 +93,8 @@ class PostgresWriter final : public RangeWriter {
     copy_->write(buffer_.span());
     seal_.bytes += buffer_.size();
     buffer_.clear();
+    // One row of a gigabyte must not cost every lane a gigabyte for the rest of the run.
+    if (buffer_.capacity() > kBufferBytesKept) buffer_ = Buffer(options_.send_bytes * 2);
   }
 
   void finish_copy() {

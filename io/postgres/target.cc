@@ -33,12 +33,15 @@ void create_schema(Connection& connection, const std::string& schema) {
 
 bool finished(RunState state) { return state != RunState::loading; }
 
-// What an abandoned run created goes with it; what it found stays and is handled as asked.
+// What an abandoned run created goes with it; what it found stays and is handled as asked. Of a complete
+// run only the tables that are loaded anew: the others may be in use.
 void give_up_run(Connection& connection, const MigrationPlan& plan, const RunRecord& run) {
   lock_run(connection, run.run_id);
   std::string created;
   for (const TableRecord& table : list_tables(connection, run.run_id)) {
-    if (!table.created) continue;
+    const bool planned = std::any_of(plan.tables.begin(), plan.tables.end(),
+                                     [&](const TablePlan& next) { return next.target == table.target; });
+    if (!table.created || (finished(run.state) && !planned)) continue;
     if (!created.empty()) created += ", ";
     created += quote_qualified(plan.schema, table.target);
   }
@@ -111,6 +114,7 @@ void check_server(Connection& connection) {
                     ", and sluice needs 15 or later",
                 "upgrade the server");
   }
+  const ReadScope scope(connection);
   const Result result = connection.execute(
       "SELECT current_setting('server_encoding'), pg_is_in_recovery(), "
       "current_setting('default_transaction_read_only')");
@@ -123,13 +127,14 @@ void check_server(Connection& connection) {
                 "connect to the primary");
   }
   if (result.text(0, 2) == "on") {
+    // Only a default, but somebody's wish all the same.
     throw Error(Fault::target_refused, "transactions are read-only by default on this connection",
                 "unset default_transaction_read_only for this role or database");
   }
 }
 
 OpenRun open_run(Connection& connection, const RunRequest& request) {
-  Transaction transaction(connection, "SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0");
+  Transaction transaction(connection);
   connection.execute(kExclusive);
   install_ledger(connection);
   std::optional<RunRecord> same_plan;   // the newest run of this very plan
@@ -181,9 +186,15 @@ OpenRun open_run(Connection& connection, const RunRequest& request) {
 
 namespace {
 
+// More memory for sorting than the usual default, but never less than the administrator gave.
 constexpr const char* kStepSettings =
-    "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; "
-    "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL maintenance_work_mem = '128MB'";
+    "SELECT set_config('maintenance_work_mem', "
+    "greatest(pg_size_bytes(current_setting('maintenance_work_mem')), "
+    "128 * 1024 * 1024) / 1024 || 'kB', true)";
+
+// Steps that only touch the catalog lock two tables each. One at a time, over all processes, or two of them
+// could wait for each other.
+constexpr const char* kOneConstraintAtATime = "SELECT pg_advisory_xact_lock(hashtext('sluice constraint'))";
 
 void record_step(Connection& connection, const std::string& run_id, std::size_t number,
                  const StepRecord& record) {
@@ -213,6 +224,7 @@ bool run_step(Connection& connection, const std::string& run_id, std::size_t num
   StepRecord record;
   record.object = step.object;
   Transaction transaction(connection, kStepSettings);
+  if (step.phase == StepPhase::constraint) connection.execute(kOneConstraintAtATime);
   share_run(connection, run_id);
   if (!claim_step(connection, run_id, number, claim)) return false;
   if (found != nullptr && step.index && has_index(connection, *found, *step.index)) {
@@ -239,6 +251,7 @@ bool run_step(Connection& connection, const std::string& run_id, std::size_t num
 }
 
 std::uint64_t count_blocks(Connection& connection, const TablePlan& plan) {
+  const ReadScope scope(connection);
   const Result result = connection.execute(
       "SELECT coalesce(pg_relation_size(to_regclass($1)) / current_setting('block_size')::bigint, -1)",
       {name_of_table(plan)});
@@ -251,6 +264,7 @@ std::uint64_t count_blocks(Connection& connection, const TablePlan& plan) {
 
 void read_blocks(Connection& connection, const TablePlan& plan, std::uint64_t first, std::uint64_t last,
                  const std::function<void(std::span<const std::byte>)>& each) {
+  const ReadScope scope(connection);
   std::string columns;
   for (const ColumnPlan& column : plan.columns) {
     if (!columns.empty()) columns += ", ";
@@ -267,11 +281,13 @@ void read_blocks(Connection& connection, const TablePlan& plan, std::uint64_t fi
 }
 
 std::uint64_t count_rows(Connection& connection, const TablePlan& plan) {
+  const ReadScope scope(connection);
   return static_cast<std::uint64_t>(
       connection.execute("SELECT count(*) FROM " + name_of_table(plan)).integer(0, 0));
 }
 
 std::map<std::uint32_t, std::uint64_t> rows_by_transaction(Connection& connection, const TablePlan& plan) {
+  const ReadScope scope(connection);
   const Result result =
       connection.execute("SELECT xmin::text, count(*) FROM " + name_of_table(plan) + " GROUP BY 1");
   std::map<std::uint32_t, std::uint64_t> rows;

@@ -162,7 +162,23 @@ void Snapshot::take_fingerprint() {
                  number(status.st_mtim.tv_nsec) + " page=" + number(header.page_bytes) +
                  " pages=" + number(pages) + " change=" + number(header.change_counter) +
                  " schema=" + number(schema) + " wal=" + tip.text();
+  stamp_ = {status.st_dev, status.st_ino, file_bytes, status.st_mtim.tv_sec, status.st_mtim.tv_nsec};
+  change_counter_ = header.change_counter;
+  wal_ = wal;
   file_bytes_ = file_bytes + (wal ? size_of(beside(path(), "-wal")).value_or(0) : 0);
+}
+
+bool Snapshot::unchanged() const {
+  if (wal_) return true;
+  const DatabaseFile file(spare_->get());
+  if (file.bytes() != stamp_.bytes) return false;
+  if (stamp_.bytes > 0 && file.header(path().string()).change_counter != change_counter_) return false;
+  struct stat status {};
+  if (stat(path().c_str(), &status) != 0) return true;  // removed; what we have open is still whole
+  const Stamp now{status.st_dev, status.st_ino, static_cast<std::uint64_t>(status.st_size),
+                  status.st_mtim.tv_sec, status.st_mtim.tv_nsec};
+  const bool same_file = now.device == stamp_.device && now.inode == stamp_.inode;
+  return !same_file || now == stamp_;
 }
 
 }  // namespace sluice

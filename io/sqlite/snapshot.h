@@ -66,6 +66,10 @@ class Snapshot {
   // a transaction does not touch the first page, and a clean close then removes the only other trace. (It
   // is as fine as the file system's clock, some milliseconds.)
   [[nodiscard]] const std::string& fingerprint() const { return fingerprint_; }
+  // False when the file's bytes were changed since, by something that takes no notice of SQLite's locks: a
+  // copy over it, say. What was read meanwhile may then be a mixture. In WAL mode always true, because there
+  // a checkpoint may change the file rightfully; a file replaced by renaming is another file and harmless.
+  [[nodiscard]] bool unchanged() const;
   // Main file and WAL together, as they were when the snapshot was taken.
   [[nodiscard]] std::uint64_t file_bytes() const { return file_bytes_; }
   [[nodiscard]] const std::filesystem::path& path() const { return spare_->path(); }
@@ -92,6 +96,17 @@ class Snapshot {
 
   Catalog catalog_;
   std::string fingerprint_;
+  struct Stamp {
+    std::uint64_t device = 0;
+    std::uint64_t inode = 0;
+    std::uint64_t bytes = 0;
+    std::int64_t seconds = 0;  // mtime
+    std::int64_t nanoseconds = 0;
+    bool operator==(const Stamp&) const = default;
+  };
+  Stamp stamp_;
+  std::uint32_t change_counter_ = 0;
+  bool wal_ = false;
   std::string remark_;
   std::uint64_t file_bytes_ = 0;
 };

@@ -113,7 +113,7 @@ class CommandTest : public ::testing::Test {
   void while_held(const std::string& table, const std::function<void()>& body) {
     Connection holder(conninfo_);
     const Transaction lock(holder);
-    holder.execute("LOCK TABLE \"" + table + "\" IN SHARE MODE");  // readers pass, COPY waits
+    holder.execute("LOCK TABLE public.\"" + table + "\" IN SHARE MODE");  // readers pass, COPY waits
     body();
   }
 
@@ -249,7 +249,7 @@ TEST_F(CommandTest, CommandLineWinsOverEnvironmentWinsOverFile) {
   expect_exit(migrate(), 0);
   EXPECT_EQ(tables("from_file"), "plain\n");
   EXPECT_EQ(value("SELECT state FROM sluice.run WHERE target_schema = 'from_file'"), "loaded");
-  environment_ = {{"SLUICE_SCHEMA", "from_environment"}, {"SLUICE_VERIFY", "count"}};
+  environment_ = {{"SLUICE_SCHEMA", "from_environment"}, {"SLUICE_VERIFY", "full"}};
   expect_exit(migrate({"--config", "sluice.toml"}), 0);
   EXPECT_EQ(tables("from_environment"), "plain\n");
   EXPECT_EQ(value("SELECT state FROM sluice.run WHERE target_schema = 'from_environment'"), "verified");
@@ -288,8 +288,8 @@ TEST_F(ExistingTablesTest, FailStopsAtRowsAndTouchesNothing) {
   load_then_change();
   const CommandResult result = migrate();
   expect_exit(result, 20);
-  EXPECT_TRUE(contains(result.err, R"("public"."parent")")) << result.err;
-  EXPECT_TRUE(contains(result.err, R"("public"."child")")) << result.err;
+  EXPECT_TRUE(contains(result.err, "was loaded on")) << result.err;
+  EXPECT_TRUE(contains(result.err, "has changed since")) << result.err;
   EXPECT_EQ(value("SELECT count(*) FROM child"), "3000");
   EXPECT_EQ(list("SELECT state FROM sluice.run"), "verified\n");
 }
@@ -524,7 +524,7 @@ TEST_F(CommandTest, StatusOfAFinishedRunShowsItsTablesAndRejects) {
   EXPECT_TRUE(contains(result.out, "root " + value("SELECT root FROM sluice.run"))) << result.out;
   EXPECT_TRUE(std::regex_search(result.out, std::regex(R"(child +1/1 +3,000 +0 )"))) << result.out;
   EXPECT_TRUE(std::regex_search(result.out, std::regex(R"(bad +1/1 +0 +1 )"))) << result.out;
-  EXPECT_TRUE(contains(result.out, "rejected: 1 rows of bad: column n: storage_class")) << result.out;
+  EXPECT_TRUE(contains(result.out, "rejected: 1 row of bad: column n: storage_class")) << result.out;
 }
 
 TEST_F(CommandTest, StatusOfAnUnfinishedRunShowsHowFarItCame) {
@@ -602,12 +602,15 @@ TEST_F(CommandTest, RestartOfAFinishedRunLeavesExactlyTheSourcesRows) {
   EXPECT_EQ(list("SELECT state FROM sluice.run ORDER BY started_at"), "superseded\nverified\n");
 }
 
-// The tables that only the earlier run had go as well: it created them.
-TEST_F(CommandTest, RestartWithFewerTablesDropsTheOthers) {
+// The tables that only the earlier run had may be in use by now.
+TEST_F(CommandTest, RestartWithFewerTablesLeavesTheOthersOfAFinishedRun) {
   source(kFamily);
   expect_exit(migrate(), 0);
+  execute(conninfo_, "INSERT INTO plain VALUES ('mine')");
   expect_exit(migrate({"--restart", "--include", "plain"}), 0);
-  EXPECT_EQ(tables(), "plain\n");
+  EXPECT_EQ(tables(), "child\nparent\nplain\n");
+  EXPECT_EQ(value("SELECT count(*) FROM plain WHERE x = 'mine'"), "0");
+  EXPECT_EQ(value("SELECT count(*) FROM child"), "3000");
 }
 
 TEST_F(CommandTest, AKillBetweenLoadAndIndexesIsMendedToo) {
@@ -619,7 +622,7 @@ TEST_F(CommandTest, AKillBetweenLoadAndIndexesIsMendedToo) {
     ASSERT_TRUE(wait_until([&] { return value("SELECT to_regclass('public.second') IS NOT NULL") == "t"; }));
     Connection holder(conninfo_);
     const Transaction lock(holder);
-    holder.execute("LOCK TABLE second IN ROW EXCLUSIVE MODE");
+    holder.execute("LOCK TABLE public.second IN ROW EXCLUSIVE MODE");
     if (wait_until([&] { return waiting() > 0 || !running.running(); }) && running.running())
       running.send(SIGKILL);
     running.wait();

@@ -449,7 +449,7 @@ TEST_F(ReportTest, OfAnInterruptedRunSaysSoAndTheNextOneFinishes) {
   {
     Connection holder(conninfo_);
     const Transaction lock(holder);
-    holder.execute("LOCK TABLE \"" + table_name + "\" IN SHARE MODE");
+    holder.execute("LOCK TABLE public.\"" + table_name + "\" IN SHARE MODE");
     for (int i = 0; i < 3000; ++i) {
       if (query_value(conninfo_,
                       "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation IS NOT NULL") != "0")

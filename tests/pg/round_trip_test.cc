@@ -382,9 +382,9 @@ TEST_F(CopyStreamTest, DestroyedUnfinishedSpoilsItsTransaction) {
   create(PgType::text);
   {
     Transaction transaction(connection_);
-    connection_.execute("INSERT INTO t VALUES (1, 'before')");
+    connection_.execute("INSERT INTO public.t VALUES (1, 'before')");
     try {
-      CopyStream copy(connection_, "COPY t FROM STDIN (FORMAT binary)");
+      CopyStream copy(connection_, "COPY public.t FROM STDIN (FORMAT binary)");
       write(copy, row_bytes(2, "half"));
       throw std::runtime_error("something else went wrong");
     } catch (const std::runtime_error&) {
