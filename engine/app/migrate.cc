@@ -14,6 +14,7 @@
 #include "engine/app/console.h"
 #include "engine/app/endpoints.h"
 #include "engine/app/objects.h"
+#include "engine/app/profile.h"
 #include "engine/app/report.h"
 #include "engine/app/verification.h"
 #include "engine/app/version.h"
@@ -118,6 +119,17 @@ class Migration {
       outlines.emplace(table->name, snapshot_->outline(*table));
     }
     plan_ = plan_migration(snapshot_->catalog(), outlines, options);
+    if (options_.on_misfit == MisfitPolicy::widen) {
+      const Stopwatch clock;
+      console_.begin_phase();
+      options.widenings = find_widenings(*snapshot_, plan_, console_, stop_);
+      console_.end_phase();
+      plan_ = plan_migration(snapshot_->catalog(), outlines, options);
+      report_.phases.profile = clock.seconds();
+      for (const ColumnWidening& widening : options.widenings) {
+        console_.say(fmt::format("column {} of {}: {}", widening.column, widening.table, widening.reason));
+      }
+    }
     report_.target_schema = plan_.schema;
     for (const TablePlan& table : plan_.tables) {
       TableReport& entry = report_.tables.emplace_back();

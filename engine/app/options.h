@@ -14,6 +14,7 @@ namespace sluice {
 
 enum class VerifyMode : std::uint8_t { full, count, none };
 enum class ProgressMode : std::uint8_t { automatic, plain, none };
+enum class MisfitPolicy : std::uint8_t { reject, widen };
 enum class ExistingTables : std::uint8_t { fail, truncate, drop };
 
 struct MigrateOptions {
@@ -29,6 +30,9 @@ struct MigrateOptions {
   std::vector<std::string> exclude;
   std::string schema = "public";
   ExistingTables table_handling = ExistingTables::fail;
+  // Values that their declared type cannot hold: reject their rows, or look at every value first and give
+  // the column the narrowest type that takes them all.
+  MisfitPolicy on_misfit = MisfitPolicy::reject;
   VerifyMode verify = VerifyMode::full;
   bool dry_run = false;
   bool restart = false;

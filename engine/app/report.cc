@@ -128,9 +128,11 @@ std::string summary_text(const Report& report, VerifyMode verify) {
       fmt::format("{:<{}}  {:>13}  {:>9}  {:>10}  {:>9.2f}\n", "total", width, human_count(total.rows_loaded),
                   human_count(total.rows_rejected), human_bytes(total.bytes), report.phases.total);
   const PhaseSeconds& phases = report.phases;
+  const std::string profile = phases.profile > 0 ? fmt::format("profile {:.2f} s, ", phases.profile) : "";
   text += fmt::format(
-      "phases: load {:.2f} s, indexes {:.2f} s, constraints {:.2f} s, verify {:.2f} s; peak memory {}\n",
-      phases.load, phases.indexes, phases.constraints, phases.verify, human_bytes(report.peak_memory_bytes));
+      "phases: {}load {:.2f} s, indexes {:.2f} s, constraints {:.2f} s, verify {:.2f} s; peak memory {}\n",
+      profile, phases.load, phases.indexes, phases.constraints, phases.verify,
+      human_bytes(report.peak_memory_bytes));
   const auto created = std::count_if(report.objects.begin(), report.objects.end(),
                                      [](const ObjectOutcome& object) { return object.created; });
   text += "schema objects: " + human_count(static_cast<std::uint64_t>(created)) + " created";

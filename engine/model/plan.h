@@ -100,7 +100,7 @@ struct MigrationPlan {
   std::string schema;
   std::vector<TablePlan> tables;  // largest first
   std::vector<Step> steps;
-  std::vector<ObjectOutcome> left_out;  // known before the first row not to arrive as objects
+  std::vector<ObjectOutcome> left_out;  // known before the first row: not to arrive, or to arrive changed
 };
 
 }  // namespace sluice

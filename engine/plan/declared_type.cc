@@ -123,4 +123,52 @@ PgType type_of_declaration(std::string_view declared) {
   return PgType::text;
 }
 
+std::span<const PgType> widening_ladder(PgType type) {
+  using enum PgType;
+  static constexpr std::array kInteger = {int8, float8, numeric, text, bytea};
+  static constexpr std::array kFloat = {float8, numeric, text, bytea};
+  static constexpr std::array kNumeric = {numeric, text, bytea};
+  static constexpr std::array kBoolean = {boolean, int8, text, bytea};
+  static constexpr std::array kDate = {date, timestamp, int8, float8, text, bytea};
+  static constexpr std::array kTime = {time, int8, float8, text, bytea};
+  static constexpr std::array kTimestamp = {timestamp, timestamptz, int8, float8, text, bytea};
+  static constexpr std::array kTimestamptz = {timestamptz, timestamp, int8, float8, text, bytea};
+  static constexpr std::array kJson = {json, text, bytea};
+  static constexpr std::array kJsonb = {jsonb, json, text, bytea};
+  static constexpr std::array kUuid = {uuid, text, bytea};
+  static constexpr std::array kText = {text};
+  static constexpr std::array kBytes = {bytea, text};
+  switch (type) {
+    case int2:
+    case int4:
+    case int8:
+      return kInteger;
+    case float8:
+      return kFloat;
+    case numeric:
+      return kNumeric;
+    case boolean:
+      return kBoolean;
+    case date:
+      return kDate;
+    case time:
+      return kTime;
+    case timestamp:
+      return kTimestamp;
+    case timestamptz:
+      return kTimestamptz;
+    case json:
+      return kJson;
+    case jsonb:
+      return kJsonb;
+    case uuid:
+      return kUuid;
+    case text:
+      return kText;
+    case bytea:
+      return kBytes;
+  }
+  return kText;
+}
+
 }  // namespace sluice

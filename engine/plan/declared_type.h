@@ -1,6 +1,7 @@
 #pragma once
 // From a declared type in SQLite to a type in PostgreSQL, by intent.
 
+#include <span>
 #include <string_view>
 
 #include "engine/model/pg_type.h"
@@ -11,5 +12,9 @@ namespace sluice {
 // to SQLite's affinity rules (https://www.sqlite.org/datatype3.html, 3.1), where every string of letters
 // is a type. Never fails.
 PgType type_of_declaration(std::string_view declared);
+
+// The type itself and those that hold more, the narrowest first: what a column may become when its values
+// do not fit what was declared. Text is not widened to bytes; nobody wants that unasked.
+std::span<const PgType> widening_ladder(PgType type);
 
 }  // namespace sluice

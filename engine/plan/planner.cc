@@ -81,6 +81,15 @@ TablePlan plan_table(const SourceTable& table, const TableOutline& outline, cons
   return plan;
 }
 
+void apply_widenings(TablePlan& plan, const std::vector<ColumnWidening>& widenings) {
+  for (const ColumnWidening& widening : widenings) {
+    if (widening.table != plan.source) continue;
+    for (ColumnPlan& column : plan.columns) {
+      if (column.source == widening.column) column.type = widening.type;
+    }
+  }
+}
+
 }  // namespace
 
 bool matches_pattern(std::string_view pattern, std::string_view name) {
@@ -141,6 +150,7 @@ MigrationPlan plan_migration(const Catalog& catalog, const std::map<std::string,
     plan.tables.push_back(
         plan_table(*table, outlines.at(table->name), options.schema, relations, range_bytes));
     source_of[table->name] = table;
+    apply_widenings(plan.tables.back(), options.widenings);
   }
   for (TablePlan& table : plan.tables) {
     if (table.row_key != RowKey::ordered_integer) continue;
@@ -158,6 +168,15 @@ MigrationPlan plan_migration(const Catalog& catalog, const std::map<std::string,
   SchemaSteps after = steps_after_load(catalog, planned, relations);
   plan.steps = std::move(after.steps);
   plan.left_out = std::move(after.left_out);
+  for (const ColumnWidening& widening : options.widenings) {
+    ObjectOutcome object;
+    object.kind = "column";
+    object.table = widening.table;
+    object.name = widening.column;
+    object.created = true;
+    object.reason = widening.reason;
+    plan.left_out.push_back(std::move(object));
+  }
   return plan;
 }
 

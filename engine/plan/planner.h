@@ -11,6 +11,13 @@
 
 namespace sluice {
 
+struct ColumnWidening {
+  std::string table;
+  std::string column;
+  PgType type = PgType::text;
+  std::string reason;
+};
+
 struct PlanOptions {
   std::string schema = "public";
 
@@ -22,6 +29,9 @@ struct PlanOptions {
   // ranges and a failed range costs little.
   std::uint64_t range_bytes = 0;
   std::size_t lanes = 1;
+
+  // Other types than the declarations say, found by looking at the values: table, column, type and why.
+  std::vector<ColumnWidening> widenings;
 };
 
 // The tables of the catalog that the options select. Throws Error (usage) for a pattern without a match.
