@@ -5,6 +5,8 @@
 #include <optional>
 
 #include "engine/model/quote.h"
+#include "engine/plan/sql_clauses.h"
+#include "engine/plan/translate.h"
 
 namespace sluice {
 namespace {
@@ -109,9 +111,9 @@ class StepMaker {
     for (const PlannedTable& table : tables_) {
       add_primary_key(table);
       for (const SourceIndex& index : table.source->indexes) add_index(table, index);
-      list_columns(table);
+      add_columns(table);
     }
-    for (const PlannedTable& table : tables_) add_foreign_keys(table);
+    for (const PlannedTable& table : tables_) add_constraints(table);
     for (const PlannedTable& table : tables_) {
       add_identity(table);
       add_step(StepPhase::finish, table, "ANALYZE " + table_name(*table.plan), {});
@@ -203,21 +205,18 @@ class StepMaker {
     if (index.origin == IndexOrigin::primary_key) return;
     const TablePlan& plan = *table.plan;
     const char* kind = index.unique ? "unique" : "index";
-    const auto cannot = [&](const char* reason) {
+    const auto cannot = [&](const std::string& reason) {
       ObjectOutcome object = object_of(kind, table, index.name);
-      object.sql = index.sql;
+      object.sql = index.sql.empty() ? propose_index(plan, index, index.name) : index.sql;
       object.reason = reason;
       object.proposal = propose_index(plan, index, index.name);
       leave_out(std::move(object));
     };
-    if (index.partial) return cannot("partial index: its WHERE clause is not translated");
+    if (needs_translation(plan, index)) return add_translated_index(table, index, cannot);
     std::vector<std::string> columns;
     std::vector<std::string> parts;
     bool descending = false;
     for (const SourceIndexColumn& column : index.columns) {
-      if (column.name.empty()) return cannot("index on an expression, which is not translated");
-      if (collation_matters(plan, column))
-        return cannot("index with a collation that PostgreSQL does not have");
       const ColumnPlan* planned = find_column(plan, column.name);
       if (planned == nullptr) return cannot("index on a column that does not arrive");
       columns.push_back(planned->target);
@@ -242,6 +241,58 @@ class StepMaker {
     step.index = IndexShape{columns, index.unique, 0};
   }
 
+  static bool needs_translation(const TablePlan& plan, const SourceIndex& index) {
+    return index.partial || std::any_of(index.columns.begin(), index.columns.end(), [&](const auto& column) {
+             return column.name.empty() || collation_matters(plan, column);
+           });
+  }
+
+  // An index that is more than a list of columns: an expression, a WHERE clause, another collation.
+  template <class Cannot>
+  void add_translated_index(const PlannedTable& table, const SourceIndex& index, const Cannot& cannot) {
+    const Scope scope = scope_of(*table.source, *table.plan);
+    std::optional<IndexParts> written;
+    if (!index.sql.empty()) {
+      written = find_index_parts(index.sql);
+      if (!written || written->keys.size() != index.columns.size()) return cannot("its SQL cannot be read");
+    }
+    std::vector<std::string> keys;
+    std::vector<std::string> remarks;
+    const auto take = [&](const Translation& translation) {
+      remarks.insert(remarks.end(), translation.remarks.begin(), translation.remarks.end());
+      return translation.translated() && translation.immutable;
+    };
+    for (std::size_t i = 0; i < index.columns.size(); ++i) {
+      const SourceIndexColumn& column = index.columns[i];
+      const std::string expression = written ? written->keys[i].expression : quote_identifier(column.name);
+      const Translation key = translate_key(expression, scope, column.collation);
+      if (index.unique && !key.remarks.empty()) return cannot(key.remarks.front());  // not quite the same key
+      if (!take(key)) return cannot(key.translated() ? "its expression depends on the moment" : key.reason);
+      keys.push_back(key.sql + (column.descending ? " DESC" : ""));
+    }
+    std::string where;
+    if (index.partial) {
+      if (!written || written->where.empty()) return cannot("its WHERE clause cannot be read");
+      const Translation condition = translate_condition(written->where, scope);
+      if (!take(condition)) {
+        return cannot(condition.translated() ? "its WHERE clause depends on the moment" : condition.reason);
+      }
+      where = " WHERE " + condition.sql;
+    }
+    const bool automatic = index.origin == IndexOrigin::unique_constraint;
+    const std::string name = names_.claim(automatic ? table.plan->target + "_key" : index.name);
+    ObjectOutcome object = object_of(index.unique ? "unique" : "index", table, name);
+    object.reason = join(remarks, "; ");
+    Step& step = add_step(StepPhase::index, table,
+                          std::string("CREATE ") + (index.unique ? "UNIQUE " : "") + "INDEX " +
+                              quote_identifier(name) + " ON " + table_name(*table.plan) + " (" +
+                              join(keys, ", ") + ")" + where,
+                          std::move(object));
+    step.remedies = {{"23505", "find the rows that are double by " + join(keys, ", ") + where +
+                                   "; remove them, then run the SQL again"},
+                     {"54000", "the values are too long for an index; index a hash of them"}};
+  }
+
   const PlannedTable* find_parent(const std::string& name) const {
     const std::string folded = fold_ascii(name);
     const auto found = std::find_if(tables_.begin(), tables_.end(), [&](const PlannedTable& table) {
@@ -250,15 +301,69 @@ class StepMaker {
     return found == tables_.end() ? nullptr : &*found;
   }
 
-  void add_foreign_keys(const PlannedTable& table) {
-    NameSpace constraints;
+  void add_constraints(const PlannedTable& table) {
+    NameSpace names;
+    const std::optional<TableClauses> clauses = find_clauses(table.source->sql);
     for (const SourceForeignKey& key : table.source->foreign_keys) {
-      add_foreign_key(table, key,
-                      constraints.claim(table.plan->target + "_" + join(key.columns, "_") + "_fkey"));
+      const std::string name = names.claim(table.plan->target + "_" + join(key.columns, "_") + "_fkey");
+      add_foreign_key(table, key, name, clauses && is_deferred(*clauses, key));
+    }
+    if (!clauses) {
+      if (mentions_keyword(table.source->sql, "check")) {
+        leave_out_check(table, "", table.source->sql, "the SQL of its table cannot be read");
+      }
+      return;
+    }
+    const Scope scope = scope_of(*table.source, *table.plan);
+    for (const CheckClause& check : clauses->checks) {
+      const std::string column = check.column.empty() ? "" : "_" + check.column;
+      const std::string wanted = check.name.empty() ? table.plan->target + column + "_check" : check.name;
+      add_check(table, check, names.claim(wanted), translate_condition(check.expression, scope));
     }
   }
 
-  void add_foreign_key(const PlannedTable& table, const SourceForeignKey& key, const std::string& name) {
+  static bool is_deferred(const TableClauses& clauses, const SourceForeignKey& key) {
+    const auto same = [](const std::string& left, const std::string& right) {
+      return fold_ascii(left) == fold_ascii(right);
+    };
+    return std::any_of(clauses.foreign_keys.begin(), clauses.foreign_keys.end(),
+                       [&](const ForeignKeyClause& clause) {
+                         return clause.deferred && same(clause.parent, key.parent) &&
+                                std::equal(clause.columns.begin(), clause.columns.end(), key.columns.begin(),
+                                           key.columns.end(), same);
+                       });
+  }
+
+  void leave_out_check(const PlannedTable& table, const std::string& name, const std::string& sql,
+                       const std::string& reason) {
+    ObjectOutcome object = object_of("check", table, name);
+    object.sql = sql;
+    object.reason = reason;
+    object.proposal = "write it in PostgreSQL's words: ALTER TABLE " + table_name(*table.plan) +
+                      " ADD CHECK (...) NOT VALID, then VALIDATE CONSTRAINT";
+    leave_out(std::move(object));
+  }
+
+  void add_check(const PlannedTable& table, const CheckClause& check, const std::string& name,
+                 const Translation& condition) {
+    if (!condition.translated()) {
+      leave_out_check(table, name, "CHECK (" + check.expression + ")", condition.reason);
+      return;
+    }
+    ObjectOutcome object = object_of("check", table, name);
+    object.reason = join(condition.remarks, "; ");
+    const std::string alter = "ALTER TABLE " + table_name(*table.plan);
+    const std::string quoted = quote_identifier(name);
+    add_step(StepPhase::constraint, table,
+             alter + " ADD CONSTRAINT " + quoted + " CHECK (" + condition.sql + ") NOT VALID", object);
+    Step& validate = add_step(StepPhase::validate, table, alter + " VALIDATE CONSTRAINT " + quoted, object);
+    validate.remedies = {{"23514", "find the rows: SELECT * FROM " + table_name(*table.plan) +
+                                       " WHERE NOT (" + condition.sql + "); mend them, then " + alter +
+                                       " VALIDATE CONSTRAINT " + quoted}};
+  }
+
+  void add_foreign_key(const PlannedTable& table, const SourceForeignKey& key, const std::string& name,
+                       bool deferred) {
     ObjectOutcome object = object_of("foreign_key", table, name);
     const auto cannot = [&](std::string reason, std::string proposal) {
       object.reason = std::move(reason);
@@ -292,6 +397,7 @@ class StepMaker {
                       quoted_list(*parent_columns) + ")";
     if (fold_ascii(key.on_update) != "no action") sql += " ON UPDATE " + key.on_update;
     if (fold_ascii(key.on_delete) != "no action") sql += " ON DELETE " + key.on_delete;
+    if (deferred) sql += " DEFERRABLE INITIALLY DEFERRED";
     Step& add = add_step(StepPhase::constraint, table, sql + " NOT VALID", object);
     add.remedies = {
         {"42804",
@@ -343,35 +449,54 @@ class StepMaker {
     }
   }
 
-  void list_columns(const PlannedTable& table) {
-    for (const SourceColumn& column : table.source->columns) {
-      const ColumnPlan* planned = find_column(*table.plan, column.name);
-      const std::string alter = "ALTER TABLE " + table_name(*table.plan) + " ALTER COLUMN " +
-                                quote_identifier(planned == nullptr ? column.name : planned->target);
-      if (column.default_sql && fold_ascii(*column.default_sql) != "null") {
-        ObjectOutcome object = object_of("default", table, column.name);
-        object.sql = *column.default_sql;
-        object.reason = "default expressions are not translated";
-        object.proposal = alter + " SET DEFAULT " + *column.default_sql;
-        leave_out(std::move(object));
-      }
-      if (column.generated != Generated::no) {
-        ObjectOutcome object = object_of("generated", table, column.name);
-        object.sql = table.source->sql;
-        object.reason = "loaded as a plain column that holds the generated values";
-        object.proposal =
-            "keep it up to date with a trigger, or drop it and add it as GENERATED ALWAYS AS (...) STORED";
-        leave_out(std::move(object));
-      }
-    }
-    if (mentions_keyword(table.source->sql, "check")) {
-      ObjectOutcome object = object_of("check", table, "");
+  void add_columns(const PlannedTable& table) {
+    const Scope scope = scope_of(*table.source, *table.plan);
+    for (std::size_t i = 0; i < table.source->columns.size(); ++i) {
+      const SourceColumn& column = table.source->columns[i];
+      const std::string alter = "ALTER TABLE " + table_name(*table.plan);
+      const std::string quoted = quote_identifier(table.plan->columns[i].target);
+      if (column.default_sql && table.plan->columns[i].identity_sequence.empty())
+        add_default(table, *column.default_sql, scope.columns[i], alter + " ALTER COLUMN " + quoted);
+      if (column.generated == Generated::no) continue;
+      ObjectOutcome object = object_of("generated", table, column.name);
       object.sql = table.source->sql;
-      object.reason = "CHECK expressions are not translated";
-      object.proposal =
-          "ALTER TABLE " + table_name(*table.plan) + " ADD CHECK (...) NOT VALID, then VALIDATE CONSTRAINT";
+      object.reason = "loaded as a plain column that holds the generated values";
+      object.proposal = "keep it up to date with a trigger";
+      if (const std::string expression = generation_of(table, scope, scope.columns[i]); !expression.empty()) {
+        object.proposal = alter + " DROP COLUMN " + quoted + ", ADD COLUMN " + quoted + " " +
+                          std::string(name_of(table.plan->columns[i].type).sql) + " GENERATED ALWAYS AS (" +
+                          expression + ") STORED";
+      }
       leave_out(std::move(object));
     }
+  }
+
+  void add_default(const PlannedTable& table, const std::string& sql, const ScopeColumn& column,
+                   const std::string& alter_column) {
+    ObjectOutcome object = object_of("default", table, column.source);
+    const Translation value = translate_default(sql, column);
+    if (value.translated() && value.value == ValueClass::null) return;  // the default of a column without one
+    if (!value.translated()) {
+      object.sql = sql;
+      object.reason = value.reason;
+      object.proposal = "write it in PostgreSQL's words: " + alter_column + " SET DEFAULT ...";
+      leave_out(std::move(object));
+      return;
+    }
+    object.reason = join(value.remarks, "; ");
+    add_step(StepPhase::finish, table, alter_column + " SET DEFAULT " + value.sql, std::move(object));
+  }
+
+  // A generated column's expression in PostgreSQL's SQL, empty where it cannot be one there.
+  static std::string generation_of(const PlannedTable& table, const Scope& scope, const ScopeColumn& column) {
+    const std::optional<TableClauses> clauses = find_clauses(table.source->sql);
+    if (!clauses) return {};
+    for (const GeneratedClause& clause : clauses->generated) {
+      if (fold_ascii(clause.column) != fold_ascii(column.source)) continue;
+      const Translation value = translate_value(clause.expression, scope, column);
+      return value.translated() && value.immutable ? value.sql : std::string();
+    }
+    return {};
   }
 
   void list_objects() {

@@ -113,6 +113,7 @@ struct ForeignKey {
   std::string parent_columns;
   std::string actions;  // as the plan writes them
   bool deferrable = false;
+  bool deferred = false;
 };
 
 std::vector<ForeignKey> foreign_keys_of(Connection& connection, const TablePlan& table) {
@@ -124,7 +125,7 @@ std::vector<ForeignKey> foreign_keys_of(Connection& connection, const TablePlan&
   };
   const Result result = connection.execute(
       "SELECT c.conname, a.attname, n.nspname, p.relname, pa.attname, c.confupdtype, c.confdeltype, "
-      "c.condeferrable, "
+      "c.condeferrable, c.condeferred, "
       "k.number FROM pg_constraint c CROSS JOIN LATERAL unnest(c.conkey, c.confkey) WITH ORDINALITY "
       "k(child, parent, number) JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.child "
       "JOIN pg_attribute pa ON pa.attrelid = c.confrelid AND pa.attnum = k.parent JOIN pg_class p ON p.oid = "
@@ -133,12 +134,13 @@ std::vector<ForeignKey> foreign_keys_of(Connection& connection, const TablePlan&
       {name_of_table(table)});
   std::vector<ForeignKey> keys;
   for (std::size_t row = 0; row < result.rows(); ++row) {
-    if (result.integer(row, 8) == 1) {
+    if (result.integer(row, 9) == 1) {
       ForeignKey& key = keys.emplace_back();
       key.name = result.text(row, 0);
       key.parent = quote_qualified(result.text(row, 2), result.text(row, 3));
       key.actions = action(" ON UPDATE ", result.text(row, 5)) + action(" ON DELETE ", result.text(row, 6));
       key.deferrable = result.boolean(row, 7);
+      key.deferred = result.boolean(row, 8);
     }
     ForeignKey& key = keys.back();
     key.columns += (key.columns.empty() ? "" : ", ") + quote_identifier(result.text(row, 1));
@@ -152,11 +154,12 @@ std::vector<ForeignKey> foreign_keys_of(Connection& connection, const TablePlan&
 void drop_foreign_keys(Connection& connection, const MigrationPlan& plan, const TablePlan& table) {
   for (const ForeignKey& key : foreign_keys_of(connection, table)) {
     const std::string definition = " FOREIGN KEY (" + key.columns + ") REFERENCES " + key.parent + " (" +
-                                   key.parent_columns + ")" + key.actions + " NOT VALID";
+                                   key.parent_columns + ")" + key.actions +
+                                   (key.deferred ? " DEFERRABLE INITIALLY DEFERRED" : "") + " NOT VALID";
     const bool planned = std::any_of(plan.steps.begin(), plan.steps.end(), [&](const Step& step) {
       return step.table == table.id && step.phase == StepPhase::constraint && step.sql.ends_with(definition);
     });
-    if (!planned || key.deferrable) {
+    if (!planned || key.deferrable != key.deferred) {  // the plan knows no DEFERRABLE INITIALLY IMMEDIATE
       throw Error(Fault::target_refused,
                   "foreign key " + quote_identifier(key.name) + " of " + name_of_table(table) +
                       " differs from the source's or is not in it, so it could not be made again",

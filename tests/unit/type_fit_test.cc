@@ -60,8 +60,7 @@ TEST(WideningLadder, EndsInATypeThatTakesEverySampleOfTheFirst) {
         taken = taken || row_of(wider).encode(sample.cell, scratch) == Misfit::none;
       }
       // Bytes have nothing wider, and infinity is held by numeric and text.
-      if (sample.cell.storage() != StorageClass::blob)
-        EXPECT_TRUE(taken) << type.sql << " " << sample.server_text;
+      EXPECT_TRUE(taken || sample.cell.storage() == StorageClass::blob) << type.sql << " " << sample.server_text;
     }
   }
 }
