@@ -164,7 +164,7 @@ class DefaultsTest : public ::testing::Test {
   void create_tables() const {
     const std::string script = migrate({"--dry-run"}).out;
     ASSERT_TRUE(contains(script, "-- after the load")) << script;
-    execute(superuser_ + " options='-c role=plain'", script.substr(0, script.find("-- after the load")));
+    execute(conninfo_, script.substr(0, script.find("-- after the load")));
   }
 
   // Runs the command while another session has locked the table, and for `time` longer than it takes the

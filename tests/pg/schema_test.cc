@@ -133,12 +133,58 @@ TEST_F(Schema, OrphansLeaveTheForeignKeyInForceButNotValid) {
   EXPECT_EQ(query_value(target_, "SELECT count(*) FROM c"), "3");
 }
 
+TEST_F(Schema, DefaultsChecksAndSpecialIndexesMeanTheSame) {
+  migrate(
+      "CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT NOT NULL COLLATE NOCASE, flag BOOLEAN DEFAULT 1, "
+      "n INTEGER DEFAULT 0x1F CHECK (n > 0), at DATETIME DEFAULT CURRENT_TIMESTAMP, s VARCHAR(10) DEFAULT "
+      "'it''s', "
+      "gone DATETIME, CHECK (flag IN (0, 1)));"
+      "CREATE UNIQUE INDEX by_name ON t(name); CREATE UNIQUE INDEX present ON t(s, n) WHERE gone IS NULL;"
+      "CREATE INDEX folded ON t(lower(s), n DESC); INSERT INTO t(name) VALUES ('Ada');");
+  execute(target_, "INSERT INTO t(name, s) VALUES ('Bob', 'x')");
+  EXPECT_EQ(query_value(target_,
+                        "SELECT flag || ' ' || n || ' ' || (at <= now() AT TIME ZONE 'UTC') FROM t "
+                        "WHERE name = 'Bob'"),
+            "true 31 true");
+  EXPECT_THROW(execute(target_, "INSERT INTO t(name, n) VALUES ('c', 0)"), std::runtime_error);
+  EXPECT_THROW(execute(target_, "INSERT INTO t(name, s) VALUES ('BOB', 'y')"), std::runtime_error);
+  EXPECT_THROW(execute(target_, "INSERT INTO t(name, s) VALUES ('d', 'x')"), std::runtime_error);
+  execute(target_, "INSERT INTO t(name, s, gone) VALUES ('e', 'x', now())");
+  for (const Json& object : report_["objects"]) EXPECT_EQ(object["status"], "created") << object;
+}
+
+TEST_F(Schema, ChecksThatExistingRowsBreakStayInForceForNewOnes) {
+  migrate(
+      "CREATE TABLE t(n INTEGER CHECK (n > 0)); PRAGMA ignore_check_constraints = ON; INSERT INTO t VALUES "
+      "(-1);");
+  const Json check = object("check", "t");
+  EXPECT_EQ(check["status"], "created");
+  EXPECT_TRUE(mentions(check["reason"], "NOT VALID")) << check;
+  EXPECT_THROW(execute(target_, "INSERT INTO t VALUES (-2)"), std::runtime_error);
+  EXPECT_EQ(query_value(target_, "SELECT count(*) FROM t"), "1");
+}
+
+TEST_F(Schema, DeferredForeignKeysStayDeferred) {
+  migrate(
+      "CREATE TABLE p(id INTEGER PRIMARY KEY, c INTEGER REFERENCES ch(id) DEFERRABLE INITIALLY DEFERRED);"
+      "CREATE TABLE ch(id INTEGER PRIMARY KEY, p INTEGER REFERENCES p(id) ON DELETE CASCADE);"
+      "BEGIN; INSERT INTO p VALUES (1, 1); INSERT INTO ch VALUES (1, 1); COMMIT;");
+  EXPECT_EQ(query_value(target_,
+                        "SELECT string_agg(conrelid::regclass || ' ' || condeferred, ', ' ORDER BY conname) "
+                        "FROM pg_constraint WHERE contype = 'f' AND connamespace = 'public'::regnamespace"),
+            "ch false, p true");
+  execute(target_, "BEGIN; INSERT INTO p VALUES (2, 2); INSERT INTO ch VALUES (2, 2); COMMIT");
+}
+
 TEST_F(Schema, NoObjectIsListedAsMissingWithoutAReasonAndAProposal) {
   migrate(
-      "CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT DEFAULT (upper('x')) CHECK (a <> ''), b AS (a || 'b'));"
-      "CREATE INDEX partial ON t(a) WHERE a > 'm'; CREATE INDEX expression ON t(lower(a));"
-      "CREATE UNIQUE INDEX nocase ON t(a COLLATE NOCASE); CREATE VIEW v AS SELECT 1;"
-      "CREATE TRIGGER g AFTER INSERT ON t BEGIN SELECT 1; END; CREATE VIRTUAL TABLE f USING fts5(x);"
+      "CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT DEFAULT (datetime('now', 'localtime')) "
+      "CHECK (unicode(a) > 1), b AS (a || 'b'), n NUMERIC DEFAULT 'words');"
+      "CREATE INDEX partial ON t(a) WHERE json_extract(a, '$.x') > 1;"
+      "CREATE INDEX expression ON t(printf('%s', a)); CREATE UNIQUE INDEX nothing ON t(a COLLATE "
+      "unknown_one);"
+      "CREATE VIEW v AS SELECT 1; CREATE TRIGGER g AFTER INSERT ON t BEGIN SELECT 1; END;"
+      "CREATE VIRTUAL TABLE f USING fts5(x);"
       "CREATE TABLE c(x REFERENCES missing(id), y REFERENCES t(absent));");
   std::size_t missing = 0;
   for (const Json& object : report_["objects"]) {
