@@ -1,8 +1,8 @@
 #pragma once
 // SQLite's C handles, each with one owner, and the only way sluice opens a file.
 //
-// A SqliteConnection is used by one thread at a time. It never loads extensions, runs triggers, expands views
-// or trusts functions named by the schema: the file may come from anyone.
+// A SqliteConnection is used by one thread at a time. It never loads extensions, runs triggers or expands
+// views, and the schema may call SQLite's own functions alone: the file may come from anyone.
 //
 // POSIX drops every lock a process holds on a file when *any* descriptor of that file is closed. So
 // nothing here, and nothing that uses this, may open the database or its -shm by itself: stat() it, or

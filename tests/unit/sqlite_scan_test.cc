@@ -59,6 +59,14 @@ TEST_F(ScanTest, ReadsRealColumnsAsReal) {
   EXPECT_EQ(rows("t"), (Rows{"i1 r5", "i2 r5.25"}));
 }
 
+TEST_F(ScanTest, ReadsTablesWhoseSchemaCallsJsonFunctions) {
+  make(
+      "CREATE TABLE t(doc TEXT CHECK (json_valid(doc)), name AS (json_extract(doc, '$.name')));"
+      "CREATE INDEX by_size ON t(json_extract(doc, '$.size')) WHERE json_extract(doc, '$.live') = 1;"
+      "INSERT INTO t VALUES ('{\"name\":\"n\"}')");
+  EXPECT_EQ(rows("t"), (Rows{"t{\"name\":\"n\"} tn i1"}));
+}
+
 TEST_F(ScanTest, SuppliesTheDefaultOfAnAddedColumn) {
   make(
       "CREATE TABLE t(id INTEGER PRIMARY KEY); INSERT INTO t VALUES (1); ALTER TABLE t ADD COLUMN y DEFAULT "
