@@ -208,12 +208,8 @@ class Migration {
     }
   }
 
-  // As many connections as wanted, or as the server has room for. One that the server ended while it was
-  // idle is replaced.
+  // As many connections as wanted, or as the server has room for.
   void connect_lanes(std::size_t count) {
-    for (std::unique_ptr<Connection>& connection : connections_) {
-      if (!connection->alive()) connection = std::make_unique<Connection>(endpoint_.conninfo);
-    }
     while (connections_.size() < std::min(count, connections_max_)) {
       try {
         connections_.push_back(std::make_unique<Connection>(endpoint_.conninfo));

@@ -47,9 +47,8 @@ std::vector<ObjectOutcome> objects_of_steps(const std::vector<StepRecord>& steps
     object.sql += "; " + step.object.sql;
     if (step.object.created) continue;
     object.created = step.phase == StepPhase::validate;
-    object.reason =
-        step.object.reason + (object.created ? "; it is in force for new rows and left NOT VALID"
-                                             : "; its unique index is kept");
+    object.reason = step.object.reason + (object.created ? "; it is in force for new rows and left NOT VALID"
+                                                         : "; its unique index is kept");
   }
   return objects;
 }

@@ -55,20 +55,25 @@ CLI::Option* add_choice(CLI::App& app, const std::string& flags, Value& value,
       help);
 }
 
+// An unset variable of a script must not silently become a new local server, or libpq's default database.
+CLI::Option* add_target(CLI::App& app, std::string& target, const std::string& help) {
+  return app.add_option_function<std::string>(
+      "TARGET",
+      [&target](const std::string& word) {
+        if (word.empty()) {
+          throw Error(Fault::usage, "TARGET is empty (an unset variable?)",
+                      "name the database; migrate without TARGET makes local:<name of the file>.pg");
+        }
+        target = word;
+      },
+      help);
+}
+
 void add_migrate_options(CLI::App& app, MigrateOptions& options) {
   app.add_option("SOURCE", options.source, "The SQLite file: a path or sqlite:///path")->required();
-  app.add_option_function<std::string>(
-      "TARGET",
-      [&options](const std::string& target) {
-        // An unset variable of a script must not silently become a new local server.
-        if (target.empty()) {
-          throw Error(Fault::usage, "TARGET is empty (an unset variable?)",
-                      "leave it out altogether for local:<name of the file>.pg");
-        }
-        options.target = target;
-      },
-      "The PostgreSQL database: postgresql://..., 'host=... dbname=...', or\n"
-      "local:DIR for an embedded server in DIR [local:<name of the file>.pg]");
+  add_target(app, options.target,
+             "The PostgreSQL database: postgresql://..., 'host=... dbname=...', or\n"
+             "local:DIR for an embedded server in DIR [local:<name of the file>.pg]");
   app.add_option("-j,--jobs", options.jobs,
                  fmt::format("Connections that load at the same time [{}]", options.jobs))
       ->type_name("N")
@@ -265,7 +270,7 @@ Command parse_command_line(int argc, const char* const* argv) {
   StatusOptions status;
   CLI::App* status_command =
       app.add_subcommand("status", "Show runs, ranges, rates and failures from the ledger");
-  status_command->add_option("TARGET", status.target, "The PostgreSQL database, or local:DIR")->required();
+  add_target(*status_command, status.target, "The PostgreSQL database, or local:DIR")->required();
 
   std::string config_file;
   for (CLI::App* command : {migrate_command, status_command}) {

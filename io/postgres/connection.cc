@@ -65,6 +65,12 @@ std::chrono::seconds connect_timeout(pg_conn* connection) {
   return kConnectTimeout;
 }
 
+// A larger send buffer lets the reader run ahead of the server; the kernel caps it silently.
+void enlarge_send_buffer(pg_conn* connection) {
+  const int bytes = 1 << 20;
+  setsockopt(PQsocket(connection), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+}
+
 void wait_for_connection(pg_conn* connection) {
   const auto deadline = std::chrono::steady_clock::now() + connect_timeout(connection);
   PostgresPollingStatusType status = PGRES_POLLING_WRITING;
@@ -206,9 +212,7 @@ Connection::Connection(const std::string& target) {
   wait_for_connection(handle_.get());
   PQsetErrorVerbosity(handle_.get(), PQERRORS_DEFAULT);
 
-  // A larger send buffer lets the reader run ahead of the server; the kernel caps it silently.
-  const int bytes = 1 << 20;
-  setsockopt(PQsocket(handle_.get()), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+  enlarge_send_buffer(handle_.get());
 }
 
 namespace {
@@ -246,9 +250,21 @@ std::string Connection::database() const { return PQdb(handle_.get()); }
 std::string Connection::user() const { return PQuser(handle_.get()); }
 
 bool Connection::alive() {
-  // An idle session may have been ended by the server; its last words wait in the socket.
-  if (PQtransactionStatus(handle_.get()) != PQTRANS_ACTIVE) PQconsumeInput(handle_.get());
+  // An idle session may have been ended by the server: its last words and the end wait in the socket.
+  if (PQtransactionStatus(handle_.get()) != PQTRANS_ACTIVE) {
+    pollfd descriptor{PQsocket(handle_.get()), POLLIN, 0};
+    while (PQstatus(handle_.get()) == CONNECTION_OK && poll(&descriptor, 1, 0) > 0) {
+      if (PQconsumeInput(handle_.get()) == 0) break;
+    }
+  }
   return PQstatus(handle_.get()) == CONNECTION_OK;
+}
+
+void Connection::revive() {
+  if (alive()) return;
+  PQreset(handle_.get());
+  if (PQstatus(handle_.get()) != CONNECTION_OK) throw error_of(nullptr, handle_.get());
+  enlarge_send_buffer(handle_.get());
 }
 
 bool Connection::in_transaction() const { return PQtransactionStatus(handle_.get()) == PQTRANS_INTRANS; }
@@ -261,6 +277,7 @@ Transaction::Transaction(Connection& connection, const std::string& settings, Tr
       "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL bytea_output = 'hex'; "
       "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; "
       "SET LOCAL idle_in_transaction_session_timeout = 0; ";
+  connection.revive();
   if (connection.server_version() >= 170000) begin += "SET LOCAL transaction_timeout = 0; ";
   try {
     connection.execute(begin + settings);
