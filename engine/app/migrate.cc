@@ -9,7 +9,6 @@
 #include <iostream>
 #include <map>
 #include <optional>
-#include <tuple>
 
 #include "engine/app/console.h"
 #include "engine/app/endpoints.h"
@@ -359,7 +358,8 @@ class Migration {
     verification.ranges.resize(plan_.tables.size());
     for (const WorkRecord& record : work) {
       if (!record.done) {
-        throw Error(Fault::internal, "a range is not done at the end of the load");
+        throw Error(Fault::connection_lost, "the server lost ranges that it had taken",
+                    "run the same command again to load them");
       }
       verification.ranges[static_cast<std::size_t>(record.table)].push_back(&record);
     }

@@ -84,7 +84,7 @@ std::string count_missing(const std::vector<ObjectOutcome>& objects) {
 std::size_t count_not_validated(const std::vector<ObjectOutcome>& objects) {
   return static_cast<std::size_t>(
       std::count_if(objects.begin(), objects.end(), [](const ObjectOutcome& object) {
-        return object.kind == "foreign_key" && object.created && !object.reason.empty();
+        return object.created && object.reason.find("left NOT VALID") != std::string::npos;
       }));
 }
 

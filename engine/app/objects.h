@@ -20,7 +20,7 @@ std::vector<ObjectOutcome> objects_of_plan(const MigrationPlan& plan, const std:
 // "3 defaults, 1 view" of those that were not created; empty when all were.
 std::string count_missing(const std::vector<ObjectOutcome>& objects);
 
-// Foreign keys in force for new rows only, because rows without a parent arrived.
+// Foreign keys and CHECKs in force for new rows only, because rows that break them arrived.
 std::size_t count_not_validated(const std::vector<ObjectOutcome>& objects);
 
 }  // namespace sluice

@@ -141,9 +141,9 @@ std::string summary_text(const Report& report, VerifyMode verify) {
   }
   text += "\n";
   if (const std::size_t keys = count_not_validated(report.objects); keys > 0) {
-    text += counted(keys, "foreign key") +
-            " left NOT VALID, because rows without a parent arrived; --report has the "
-            "queries that find them\n";
+    text += human_count(keys) + (keys == 1 ? " constraint" : " constraints") +
+            " left NOT VALID, because rows that break them arrived; the report "
+            "of --report has the queries that find them\n";
   }
   if (!report.root.empty()) text += fmt::format("root {}  {}\n", report.root, report.status);
   if (verify == VerifyMode::count && report.exit_status == 0)

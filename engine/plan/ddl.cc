@@ -55,7 +55,7 @@ bool collation_matters(const TablePlan& plan, const SourceIndexColumn& column) {
   return planned != nullptr && planned->type == PgType::text;
 }
 
-// "col" for an ascending key part, (lower("col") COLLATE "C") DESC and so on for what we only propose.
+// "col" for an ascending key part, lower("col" COLLATE "C") DESC and so on for what we only propose.
 std::string proposed_part(const TablePlan& plan, const SourceIndexColumn& column) {
   if (column.name.empty()) return "(...)";
   const ColumnPlan* planned = find_column(plan, column.name);

@@ -71,7 +71,8 @@ void enlarge_send_buffer(pg_conn* connection) {
   setsockopt(PQsocket(connection), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
 }
 
-void wait_for_connection(pg_conn* connection) {
+// `poll_once`: PQconnectPoll or PQresetPoll.
+void wait_for_connection(pg_conn* connection, PostgresPollingStatusType (*poll_once)(pg_conn*)) {
   const auto deadline = std::chrono::steady_clock::now() + connect_timeout(connection);
   PostgresPollingStatusType status = PGRES_POLLING_WRITING;
   while (status != PGRES_POLLING_OK) {
@@ -84,7 +85,7 @@ void wait_for_connection(pg_conn* connection) {
       throw Error(Fault::target_unavailable, "the server does not answer",
                   "check host and port, then run the same command again");
     }
-    status = PQconnectPoll(connection);
+    status = poll_once(connection);
   }
 }
 
@@ -131,6 +132,9 @@ Error error_of(const pg_result* result, pg_conn* connection) {
   if (detail != nullptr && std::string_view(state).starts_with("42")) message.append(": ").append(detail);
   std::string advice;
   if (fault == Fault::target_unavailable) advice = "mend that, then run the same command again to go on";
+  if (std::string_view(state).starts_with("23")) {
+    advice = "a constraint of the existing table refuses rows; --restart --table-handling drop makes it anew";
+  }
   if (std::string_view(state) == "42501") advice = "ask the owner to GRANT the privilege to your role";
   Error error(fault, std::move(message), std::move(advice));
   error.set_sqlstate(state);
@@ -209,7 +213,7 @@ Connection::Connection(const std::string& target) {
   PQsetErrorVerbosity(handle_.get(), PQERRORS_VERBOSE);
   PQsetNoticeProcessor(handle_.get(), ignore_notice, nullptr);
   if (PQstatus(handle_.get()) == CONNECTION_BAD) throw connect_error(handle_.get());
-  wait_for_connection(handle_.get());
+  wait_for_connection(handle_.get(), PQconnectPoll);
   PQsetErrorVerbosity(handle_.get(), PQERRORS_DEFAULT);
 
   enlarge_send_buffer(handle_.get());
@@ -262,8 +266,13 @@ bool Connection::alive() {
 
 void Connection::revive() {
   if (alive()) return;
-  PQreset(handle_.get());
-  if (PQstatus(handle_.get()) != CONNECTION_OK) throw error_of(nullptr, handle_.get());
+  try {
+    if (PQresetStart(handle_.get()) == 0) throw connect_error(handle_.get());
+    wait_for_connection(handle_.get(), PQresetPoll);
+  } catch (const Error& error) {
+    throw Error(Fault::connection_lost, std::string("the connection to the server was lost: ") + error.what(),
+                "run the same command again to go on");
+  }
   enlarge_send_buffer(handle_.get());
 }
 

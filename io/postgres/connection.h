@@ -68,8 +68,9 @@ class Connection {
   [[nodiscard]] std::string user() const;
   // False once the connection has broken, as far as is known without sending anything.
   [[nodiscard]] bool alive();
-  // Connects anew when the server ended the session while it was idle. Nothing is lost by that, because a
-  // session holds no state of ours between transactions. Throws Error (connection_lost).
+  // Connects anew when the server ended the session while it was idle. A session holds no state of ours
+  // between transactions; but a server that crashed meanwhile may have lost asynchronous commits, so what
+  // relies on them asks the ledger. Throws Error (connection_lost).
   void revive();
   [[nodiscard]] bool in_transaction() const;
 

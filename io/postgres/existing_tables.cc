@@ -23,7 +23,8 @@ std::string table_list(const MigrationPlan& plan, const std::vector<bool>& inclu
 // Relations with the names of the plan's tables, as far as they exist.
 std::vector<bool> existing_tables(Connection& connection, const MigrationPlan& plan) {
   const Result result = connection.execute(
-      "SELECT c.relname, c.relkind::text || c.relpersistence::text FROM pg_class c JOIN pg_namespace n "
+      "SELECT c.relname, c.relkind::text || c.relpersistence::text || CASE WHEN EXISTS (SELECT 1 FROM "
+      "pg_inherits i WHERE i.inhparent = c.oid) THEN 'i' ELSE '' END FROM pg_class c JOIN pg_namespace n "
       "ON n.oid = c.relnamespace WHERE n.nspname = $1",
       {plan.schema});
   std::map<std::string, std::string> kinds;
@@ -38,7 +39,13 @@ std::vector<bool> existing_tables(Connection& connection, const MigrationPlan& p
                       " is UNLOGGED: a crash of the server would empty it, but not the ledger",
                   "ALTER TABLE " + name_of_table(plan.tables[i]) + " SET LOGGED, or --table-handling drop");
     }
-    if (existing[i] && found->second == "pp") {
+    if (existing[i] && found->second.ends_with('i') && found->second.starts_with('r')) {
+      throw Error(Fault::target_refused,
+                  name_of_table(plan.tables[i]) +
+                      " has tables that inherit from it, whose rows would count as its own",
+                  "load into another schema with --schema");
+    }
+    if (existing[i] && found->second.starts_with("pp")) {
       throw Error(Fault::target_refused,
                   name_of_table(plan.tables[i]) + " is partitioned, which sluice cannot load into yet",
                   "load into another schema with --schema");
@@ -106,6 +113,21 @@ void refuse_triggers(Connection& connection, const TablePlan& plan) {
               "disable it for the load: ALTER TABLE " + name_of_table(plan) + " DISABLE TRIGGER " + trigger);
 }
 
+// A CHECK that some rows of the source broke, left NOT VALID by an earlier load, would refuse them now.
+void refuse_checks_not_valid(Connection& connection, const TablePlan& plan) {
+  const Result result = connection.execute(
+      "SELECT conname FROM pg_constraint WHERE conrelid = to_regclass($1) AND contype = 'c' AND NOT "
+      "convalidated "
+      "ORDER BY 1",
+      {name_of_table(plan)});
+  if (result.rows() == 0) return;
+  const std::string check = quote_identifier(result.text(0, 0));
+  throw Error(Fault::target_refused,
+              "constraint " + check + " of " + name_of_table(plan) +
+                  " is NOT VALID and may refuse rows of the source",
+              "drop it for the load, or let sluice create the table with --table-handling drop");
+}
+
 struct ForeignKey {
   std::string name;
   std::string columns;  // quoted, with commas
@@ -114,6 +136,7 @@ struct ForeignKey {
   std::string actions;  // as the plan writes them
   bool deferrable = false;
   bool deferred = false;
+  bool unusual = false;  // MATCH FULL, or SET NULL of some columns only, which SQLite does not know
 };
 
 std::vector<ForeignKey> foreign_keys_of(Connection& connection, const TablePlan& table) {
@@ -126,7 +149,8 @@ std::vector<ForeignKey> foreign_keys_of(Connection& connection, const TablePlan&
   const Result result = connection.execute(
       "SELECT c.conname, a.attname, n.nspname, p.relname, pa.attname, c.confupdtype, c.confdeltype, "
       "c.condeferrable, c.condeferred, "
-      "k.number FROM pg_constraint c CROSS JOIN LATERAL unnest(c.conkey, c.confkey) WITH ORDINALITY "
+      "k.number, c.confmatchtype <> 's' OR c.confdelsetcols IS NOT NULL FROM pg_constraint c CROSS JOIN "
+      "LATERAL unnest(c.conkey, c.confkey) WITH ORDINALITY "
       "k(child, parent, number) JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.child "
       "JOIN pg_attribute pa ON pa.attrelid = c.confrelid AND pa.attnum = k.parent JOIN pg_class p ON p.oid = "
       "c.confrelid JOIN pg_namespace n ON n.oid = p.relnamespace "
@@ -141,6 +165,7 @@ std::vector<ForeignKey> foreign_keys_of(Connection& connection, const TablePlan&
       key.actions = action(" ON UPDATE ", result.text(row, 5)) + action(" ON DELETE ", result.text(row, 6));
       key.deferrable = result.boolean(row, 7);
       key.deferred = result.boolean(row, 8);
+      key.unusual = result.boolean(row, 10);
     }
     ForeignKey& key = keys.back();
     key.columns += (key.columns.empty() ? "" : ", ") + quote_identifier(result.text(row, 1));
@@ -159,7 +184,8 @@ void drop_foreign_keys(Connection& connection, const MigrationPlan& plan, const 
     const bool planned = std::any_of(plan.steps.begin(), plan.steps.end(), [&](const Step& step) {
       return step.table == table.id && step.phase == StepPhase::constraint && step.sql.ends_with(definition);
     });
-    if (!planned || key.deferrable != key.deferred) {  // the plan knows no DEFERRABLE INITIALLY IMMEDIATE
+    if (!planned || key.unusual ||
+        key.deferrable != key.deferred) {  // the plan knows no DEFERRABLE INITIALLY IMMEDIATE
       throw Error(Fault::target_refused,
                   "foreign key " + quote_identifier(key.name) + " of " + name_of_table(table) +
                       " differs from the source's or is not in it, so it could not be made again",
@@ -201,6 +227,7 @@ std::vector<bool> clear_way(Connection& connection, const MigrationPlan& plan, T
     if (!existing[i]) continue;
     check_columns(connection, plan.tables[i]);
     refuse_triggers(connection, plan.tables[i]);
+    refuse_checks_not_valid(connection, plan.tables[i]);
     drop_foreign_keys(connection, plan, plan.tables[i]);
   }
   if (handling == TableHandling::truncate && !list.empty()) connection.execute("TRUNCATE TABLE " + list);

@@ -261,13 +261,21 @@ bool conclude_run(Connection& connection, const std::string& run_id, RunState st
   return done;
 }
 
+// Advisory locks, because they queue: a row lock that is waited for does not hold back new sharers, and with
+// several lanes there would always be one.
 void lock_run(Connection& connection, const std::string& run_id) {
-  connection.execute("SELECT 1 FROM sluice.run WHERE run_id = $1 FOR UPDATE", {run_id});
+  connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", {run_id});
 }
 
 void share_run(Connection& connection, const std::string& run_id) {
-  const Result run = connection.execute("SELECT state FROM sluice.run WHERE run_id = $1 FOR SHARE", {run_id});
-  if (run.rows() == 1 && parse_run_state(run.text(0, 0)) != RunState::superseded) return;
+  connection.execute("SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))", {run_id});
+  // A statement of its own: its snapshot must be newer than the lock.
+  const Result run = connection.execute("SELECT state FROM sluice.run WHERE run_id = $1", {run_id});
+  if (run.rows() == 0) {
+    throw Error(Fault::target_refused, "the ledger has lost this run",
+                "load again from the beginning with --restart");
+  }
+  if (parse_run_state(run.text(0, 0)) != RunState::superseded) return;
   throw Error(Fault::target_refused, "this run was given up for another one that began meanwhile",
               "let that one finish; sluice status shows it");
 }

@@ -20,7 +20,7 @@ namespace sluice {
 
 enum class RunState : std::uint8_t {
   loading,     // ranges or steps are left to do
-  loaded,      // complete; verification was not asked for, or not reached
+  loaded,      // complete; only counted, or verification was not asked for
   verified,    // complete and equal
   rejected,    // complete, with rejected rows
   different,   // complete, but verification found differences
@@ -86,7 +86,7 @@ bool conclude_run(Connection& connection, const std::string& run_id, RunState st
 void lock_run(Connection& connection, const std::string& run_id);
 
 // Part of every claim: keeps lock_run out while this transaction lives. Throws Error (target_refused) when
-// the run has been given up for another one.
+// the run has been given up for another one or is gone.
 void share_run(Connection& connection, const std::string& run_id);
 
 std::vector<TableRecord> list_tables(Connection& connection, const std::string& run_id);

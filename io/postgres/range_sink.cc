@@ -16,7 +16,8 @@ namespace sluice {
 namespace {
 
 // synchronous_commit may be off: data and ledger share the write-ahead log, so a crash of the server
-// loses a suffix of both, and the run ends with a synchronous commit that covers everything before.
+// loses a suffix of both. No step after the load runs while a range is missing from the ledger, and the run
+// ends with a synchronous commit that covers everything before.
 constexpr const char* kSettings = "SET LOCAL synchronous_commit = off";
 
 constexpr std::size_t kBufferBytesKept = std::size_t{16} << 20;

@@ -4,7 +4,6 @@
 
 #include "engine/model/quote.h"
 #include "io/postgres/copy_stream.h"
-#include "io/postgres/existing_tables.h"
 
 namespace sluice {
 namespace {
@@ -33,10 +32,27 @@ void create_schema(Connection& connection, const std::string& schema) {
 
 bool finished(RunState state) { return state != RunState::loading; }
 
+// A later run may have filled a table that this one created and left empty: those rows are not ours to drop.
+void refuse_tables_of_later_runs(Connection& connection, const RunRecord& run) {
+  const Result later = connection.execute(
+      "SELECT r.source, t.target FROM sluice.run r JOIN sluice.run_table t USING (run_id), sluice.run mine "
+      "JOIN "
+      "sluice.run_table own USING (run_id) WHERE mine.run_id = $1 AND r.run_id <> mine.run_id AND r.state <> "
+      "'superseded' AND r.target_schema = mine.target_schema AND r.started_at > mine.started_at AND "
+      "t.target = own.target LIMIT 1",
+      {run.run_id});
+  if (later.rows() == 0) return;
+  throw Error(Fault::target_refused,
+              "table " + quote_qualified(run.schema, later.text(0, 1)) + " was loaded from " +
+                  later.text(0, 0) + " since",
+              "load into another schema with --schema, or replace the tables with --table-handling drop");
+}
+
 // What an abandoned run created goes with it; what it found stays and is handled as asked. Of a complete
 // run only the tables that are loaded anew: the others may be in use.
 void give_up_run(Connection& connection, const MigrationPlan& plan, const RunRecord& run) {
   lock_run(connection, run.run_id);
+  refuse_tables_of_later_runs(connection, run);
   std::string created;
   for (const TableRecord& table : list_tables(connection, run.run_id)) {
     const bool planned = std::any_of(plan.tables.begin(), plan.tables.end(),
@@ -219,6 +235,32 @@ bool is_refusal(const Error& error) { return error.fault() == Fault::target_refu
 
 }  // namespace
 
+// A server that crashed and came back may have lost the last asynchronous commits, and this process may have
+// reconnected without noticing. A step on a table that lacks rows would be done for good.
+void refuse_lost_ranges(Connection& connection, const std::string& run_id) {
+  const Result lost = connection.execute(
+      "SELECT EXISTS (SELECT 1 FROM sluice.work WHERE run_id = $1 AND NOT done)", {run_id});
+  if (!lost.boolean(0, 0)) return;
+  throw Error(Fault::connection_lost, "the server lost ranges that it had taken",
+              "run the same command again to load them");
+}
+
+// True when the table, found by the run, has what the step would make.
+bool is_there_already(Connection& connection, const TablePlan& found, const Step& step) {
+  if (step.index) return has_index(connection, found, *step.index);
+  if (step.object.kind != "default") return false;
+  for (const ColumnPlan& column : found.columns) {
+    if (column.source != step.object.name) continue;
+    return connection
+        .execute(
+            "SELECT EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = $2 AND "
+            "atthasdef)",
+            {name_of_table(found), column.target})
+        .boolean(0, 0);
+  }
+  return false;
+}
+
 bool run_step(Connection& connection, const std::string& run_id, std::size_t number, const Step& step,
               const TablePlan* found, Claim claim) {
   StepRecord record;
@@ -227,7 +269,8 @@ bool run_step(Connection& connection, const std::string& run_id, std::size_t num
   if (step.phase == StepPhase::constraint) connection.execute(kOneConstraintAtATime);
   share_run(connection, run_id);
   if (!claim_step(connection, run_id, number, claim)) return false;
-  if (found != nullptr && step.index && has_index(connection, *found, *step.index)) {
+  refuse_lost_ranges(connection, run_id);
+  if (found != nullptr && is_there_already(connection, *found, step)) {
     record.object.created = true;
     record.object.reason = "was there already";
     record_step(connection, run_id, number, record);
@@ -244,6 +287,10 @@ bool run_step(Connection& connection, const std::string& run_id, std::size_t num
     connection.execute("ROLLBACK TO SAVEPOINT step");
     record.object.reason = std::string(error.what()) + " [" + error.sqlstate() + "]";
     record.sqlstate = error.sqlstate();
+    if (found != nullptr && (error.sqlstate() == "42P07" || error.sqlstate() == "42710")) {
+      record.object.created = true;
+      record.object.reason = "something of that name was there already and was left as it is";
+    }
   }
   record_step(connection, run_id, number, record);
   transaction.commit();
