@@ -172,6 +172,57 @@ TEST_F(FoundTest, APartitionedTableIsRefused) {
   expect_refused("partitioned");
 }
 
+TEST_F(FoundTest, ATableThatOthersInheritFromIsRefused) {
+  source(kFamily);
+  target(kParent);
+  target("CREATE TABLE heir () INHERITS (parent); INSERT INTO heir VALUES (7, 'mine')");
+  expect_refused("inherit from it");
+  EXPECT_EQ(value("SELECT count(*) FROM heir"), "1");
+}
+
+TEST_F(FoundTest, ACheckThatRowsOfTheSourceBrokeIsRefusedBeforeAnythingIsEmptied) {
+  source(
+      "CREATE TABLE t (n INTEGER CHECK (n > 0)); PRAGMA ignore_check_constraints = ON; INSERT INTO t VALUES "
+      "(-1)");
+  expect_exit(migrate(), 0);
+  const CommandResult again = migrate({"--table-handling", "truncate"});
+  expect_exit(again, 20);
+  EXPECT_TRUE(contains(again.err, "NOT VALID")) << again.err;
+  EXPECT_EQ(value("SELECT count(*) FROM t"), "1");
+  expect_exit(migrate({"--table-handling", "drop"}), 0);
+}
+
+TEST_F(FoundTest, AForeignKeyWithMatchFullIsRefusedAndStays) {
+  source(
+      "CREATE TABLE p (a INTEGER, b INTEGER, PRIMARY KEY (a, b));"
+      "CREATE TABLE c (a INTEGER, b INTEGER, FOREIGN KEY (a, b) REFERENCES p (a, b))");
+  target(
+      "CREATE TABLE p (a bigint, b bigint, PRIMARY KEY (a, b));"
+      "CREATE TABLE c (a bigint, b bigint, FOREIGN KEY (a, b) REFERENCES p MATCH FULL)");
+  expect_refused("foreign key");
+}
+
+TEST_F(FoundTest, ADefaultOfTheTableStays) {
+  source("CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER DEFAULT 7); INSERT INTO t VALUES (1, 1)");
+  expect_exit(migrate(), 0);
+  target("ALTER TABLE t ALTER COLUMN n SET DEFAULT 99");
+  expect_exit(migrate({"--table-handling", "truncate"}), 0);
+  EXPECT_EQ(value("INSERT INTO t (id) VALUES (2) RETURNING n"), "99");
+}
+
+// An empty table that one run created may hold the rows of another by now.
+TEST_F(FoundTest, RestartNeverDropsWhatALaterRunLoaded) {
+  const fs::path other = folder_ / "other.db";
+  testing::Writer(other).run("CREATE TABLE log (x TEXT); INSERT INTO log VALUES ('a'), ('b')");
+  source("CREATE TABLE first (x TEXT); INSERT INTO first VALUES ('1'); CREATE TABLE log (x TEXT)");
+  expect_exit(migrate(), 0);
+  expect_exit(sluice({"migrate", other, conninfo_}), 0);
+  const CommandResult restart = migrate({"--restart"});
+  expect_exit(restart, 20);
+  EXPECT_TRUE(contains(restart.err, "was loaded from")) << restart.err;
+  EXPECT_EQ(value("SELECT count(*) FROM log"), "2");
+}
+
 TEST_F(FoundTest, ATriggerIsRefused) {
   source(kFamily);
   target(kParent +
