@@ -47,6 +47,10 @@ struct TablePlan {
   std::uint64_t bytes = 0;  // estimate, for scheduling and progress
 };
 
+// "schema"."table", and "column", "column", ... in the order of the plan, as SQL of the target.
+std::string quoted_name(const TablePlan& plan);
+std::string quoted_columns(const TablePlan& plan);
+
 // The columns a Scan delivers: those of the plan in order, then, for RowKey::rowid, the rowid.
 inline std::size_t cells_per_row(const TablePlan& plan) {
   return plan.columns.size() + (plan.row_key == RowKey::rowid ? 1 : 0);

@@ -11,8 +11,6 @@
 namespace sluice {
 namespace {
 
-std::string table_name(const TablePlan& plan) { return quote_qualified(plan.schema, plan.target); }
-
 std::string join(const std::vector<std::string>& parts, const char* separator) {
   std::string joined;
   for (const std::string& part : parts) {
@@ -71,7 +69,7 @@ std::string propose_index(const TablePlan& plan, const SourceIndex& index, const
   std::vector<std::string> parts;
   for (const SourceIndexColumn& column : index.columns) parts.push_back(proposed_part(plan, column));
   return std::string("CREATE ") + (index.unique ? "UNIQUE " : "") + "INDEX " + quote_identifier(name) +
-         " ON " + table_name(plan) + " (" + join(parts, ", ") + ")" + (index.partial ? " WHERE ..." : "");
+         " ON " + quoted_name(plan) + " (" + join(parts, ", ") + ")" + (index.partial ? " WHERE ..." : "");
 }
 
 // True when `word` stands in the SQL outside of strings, quoted names and comments.
@@ -116,7 +114,7 @@ class StepMaker {
     for (const PlannedTable& table : tables_) add_constraints(table);
     for (const PlannedTable& table : tables_) {
       add_identity(table);
-      add_step(StepPhase::finish, table, "ANALYZE " + table_name(*table.plan), {});
+      add_step(StepPhase::finish, table, "ANALYZE " + quoted_name(*table.plan), {});
     }
     list_objects();
     return std::move(result_);
@@ -149,17 +147,17 @@ class StepMaker {
     const std::string name = object.name;
     const std::string quoted = quote_identifier(name);
     Step& index = add_step(StepPhase::index, table,
-                           "CREATE UNIQUE INDEX " + quoted + " ON " + table_name(*table.plan) + " (" +
+                           "CREATE UNIQUE INDEX " + quoted + " ON " + quoted_name(*table.plan) + " (" +
                                quoted_list(columns) + ")",
                            object);
     index.remedies = index_remedies(*table.plan, columns);
     index.index = IndexShape{columns, true, 0};
     Step& key = add_step(StepPhase::constraint, table,
-                         "ALTER TABLE " + table_name(*table.plan) + " ADD CONSTRAINT " + quoted + " " +
+                         "ALTER TABLE " + quoted_name(*table.plan) + " ADD CONSTRAINT " + quoted + " " +
                              constraint + " USING INDEX " + quoted,
                          object);
     key.remedies = {{"23502", "give the rows whose key is NULL a key, then ALTER TABLE " +
-                                  table_name(*table.plan) + " ADD PRIMARY KEY USING INDEX " + quoted}};
+                                  quoted_name(*table.plan) + " ADD PRIMARY KEY USING INDEX " + quoted}};
     key.index = IndexShape{columns, true, std::string_view(constraint) == "UNIQUE" ? 'u' : 'p'};
   }
 
@@ -168,10 +166,10 @@ class StepMaker {
     std::vector<std::string> hashed;
     for (const std::string& column : columns) hashed.push_back("md5(" + quote_identifier(column) + "::text)");
     return {
-        {"23505", "find the double rows: SELECT " + list + ", count(*) FROM " + table_name(plan) +
+        {"23505", "find the double rows: SELECT " + list + ", count(*) FROM " + quoted_name(plan) +
                       " GROUP BY " + list + " HAVING count(*) > 1; remove them, then run the SQL again"},
         {"54000", "the values are too long for an index; index a hash of them: CREATE INDEX ON " +
-                      table_name(plan) + " (" + join(hashed, ", ") + ")"},
+                      quoted_name(plan) + " (" + join(hashed, ", ") + ")"},
         {"42704", "the column's type cannot be indexed like this; an expression such as (" +
                       quote_identifier(columns.front()) + "::text) can"},
     };
@@ -235,7 +233,7 @@ class StepMaker {
     Step& step =
         add_step(StepPhase::index, table,
                  std::string("CREATE ") + (index.unique ? "UNIQUE " : "") + "INDEX " +
-                     quote_identifier(name) + " ON " + table_name(plan) + " (" + join(parts, ", ") + ")",
+                     quote_identifier(name) + " ON " + quoted_name(plan) + " (" + join(parts, ", ") + ")",
                  object_of(kind, table, name));
     step.remedies = index_remedies(plan, columns);
     step.index = IndexShape{columns, index.unique, 0};
@@ -285,7 +283,7 @@ class StepMaker {
     object.reason = join(remarks, "; ");
     Step& step = add_step(StepPhase::index, table,
                           std::string("CREATE ") + (index.unique ? "UNIQUE " : "") + "INDEX " +
-                              quote_identifier(name) + " ON " + table_name(*table.plan) + " (" +
+                              quote_identifier(name) + " ON " + quoted_name(*table.plan) + " (" +
                               join(keys, ", ") + ")" + where,
                           std::move(object));
     step.remedies = {{"23505", "find the rows that are double by " + join(keys, ", ") + where +
@@ -339,7 +337,7 @@ class StepMaker {
     ObjectOutcome object = object_of("check", table, name);
     object.sql = sql;
     object.reason = reason;
-    object.proposal = "write it in PostgreSQL's words: ALTER TABLE " + table_name(*table.plan) +
+    object.proposal = "write it in PostgreSQL's words: ALTER TABLE " + quoted_name(*table.plan) +
                       " ADD CHECK (...) NOT VALID, then VALIDATE CONSTRAINT";
     leave_out(std::move(object));
   }
@@ -352,12 +350,12 @@ class StepMaker {
     }
     ObjectOutcome object = object_of("check", table, name);
     object.reason = join(condition.remarks, "; ");
-    const std::string alter = "ALTER TABLE " + table_name(*table.plan);
+    const std::string alter = "ALTER TABLE " + quoted_name(*table.plan);
     const std::string quoted = quote_identifier(name);
     add_step(StepPhase::constraint, table,
              alter + " ADD CONSTRAINT " + quoted + " CHECK (" + condition.sql + ") NOT VALID", object);
     Step& validate = add_step(StepPhase::validate, table, alter + " VALIDATE CONSTRAINT " + quoted, object);
-    validate.remedies = {{"23514", "find the rows: SELECT * FROM " + table_name(*table.plan) +
+    validate.remedies = {{"23514", "find the rows: SELECT * FROM " + quoted_name(*table.plan) +
                                        " WHERE NOT (" + condition.sql + "); mend them, then " + alter +
                                        " VALIDATE CONSTRAINT " + quoted}};
   }
@@ -390,10 +388,10 @@ class StepMaker {
       return cannot("its columns do not match a key of the parent table",
                     "SQLite would refuse to enforce it, too; name columns that exist on both sides");
     }
-    const std::string child = table_name(*table.plan);
+    const std::string child = quoted_name(*table.plan);
     const std::string quoted = quote_identifier(name);
     std::string sql = "ALTER TABLE " + child + " ADD CONSTRAINT " + quoted + " FOREIGN KEY (" +
-                      quoted_list(*columns) + ") REFERENCES " + table_name(*parent->plan) + " (" +
+                      quoted_list(*columns) + ") REFERENCES " + quoted_name(*parent->plan) + " (" +
                       quoted_list(*parent_columns) + ")";
     if (fold_ascii(key.on_update) != "no action") sql += " ON UPDATE " + key.on_update;
     if (fold_ascii(key.on_delete) != "no action") sql += " ON DELETE " + key.on_delete;
@@ -403,13 +401,13 @@ class StepMaker {
         {"42804",
          "give both columns one type (ALTER TABLE ... ALTER COLUMN ... TYPE ... USING ...), then run "
          "the SQL again"},
-        {"42830", "make the parent's columns unique: ALTER TABLE " + table_name(*parent->plan) +
+        {"42830", "make the parent's columns unique: ALTER TABLE " + quoted_name(*parent->plan) +
                       " ADD UNIQUE (" + quoted_list(*parent_columns) + "), then run the SQL again"}};
     Step& validate = add_step(StepPhase::validate, table,
                               "ALTER TABLE " + child + " VALIDATE CONSTRAINT " + quoted, object);
     validate.remedies = {
         {"23503", "find the rows without a parent: " +
-                      orphan_query(child, *columns, table_name(*parent->plan), *parent_columns) +
+                      orphan_query(child, *columns, quoted_name(*parent->plan), *parent_columns) +
                       "; mend them, then ALTER TABLE " + child + " VALIDATE CONSTRAINT " + quoted}};
   }
 
@@ -431,7 +429,7 @@ class StepMaker {
   void add_identity(const PlannedTable& table) {
     for (const ColumnPlan& column : table.plan->columns) {
       if (column.identity_sequence.empty()) continue;
-      const std::string name = table_name(*table.plan);
+      const std::string name = quoted_name(*table.plan);
       const std::string used =
           "greatest((SELECT max(" + quote_identifier(column.target) + ") FROM " + name + "), " +
           std::to_string(std::max<std::int64_t>(table.source->sequence.value_or(0), 0)) + ")";
@@ -453,7 +451,7 @@ class StepMaker {
     const Scope scope = scope_of(*table.source, *table.plan);
     for (std::size_t i = 0; i < table.source->columns.size(); ++i) {
       const SourceColumn& column = table.source->columns[i];
-      const std::string alter = "ALTER TABLE " + table_name(*table.plan);
+      const std::string alter = "ALTER TABLE " + quoted_name(*table.plan);
       const std::string quoted = quote_identifier(table.plan->columns[i].target);
       if (column.default_sql && table.plan->columns[i].identity_sequence.empty())
         add_default(table, *column.default_sql, scope.columns[i], alter + " ALTER COLUMN " + quoted);
@@ -536,7 +534,7 @@ class StepMaker {
 }  // namespace
 
 std::string create_table_sql(const TablePlan& plan) {
-  std::string sql = "CREATE TABLE " + table_name(plan) + " (";
+  std::string sql = "CREATE TABLE " + quoted_name(plan) + " (";
   const char* separator = "\n  ";
   for (const ColumnPlan& column : plan.columns) {
     sql += separator + quote_identifier(column.target) + " " + std::string(name_of(column.type).sql);

@@ -8,14 +8,12 @@
 namespace sluice {
 namespace {
 
-std::string name_of_table(const TablePlan& plan) { return quote_qualified(plan.schema, plan.target); }
-
 std::string table_list(const MigrationPlan& plan, const std::vector<bool>& included) {
   std::string list;
   for (std::size_t i = 0; i < plan.tables.size(); ++i) {
     if (!included[i]) continue;
     if (!list.empty()) list += ", ";
-    list += name_of_table(plan.tables[i]);
+    list += quoted_name(plan.tables[i]);
   }
   return list;
 }
@@ -35,23 +33,23 @@ std::vector<bool> existing_tables(Connection& connection, const MigrationPlan& p
     existing[i] = found != kinds.end();
     if (existing[i] && found->second == "ru") {
       throw Error(Fault::target_refused,
-                  name_of_table(plan.tables[i]) +
+                  quoted_name(plan.tables[i]) +
                       " is UNLOGGED: a crash of the server would empty it, but not the ledger",
-                  "ALTER TABLE " + name_of_table(plan.tables[i]) + " SET LOGGED, or --table-handling drop");
+                  "ALTER TABLE " + quoted_name(plan.tables[i]) + " SET LOGGED, or --table-handling drop");
     }
     if (existing[i] && found->second.ends_with('i') && found->second.starts_with('r')) {
-      throw Error(Fault::target_refused,
-                  name_of_table(plan.tables[i]) +
-                      " has tables that inherit from it, whose rows would count as its own",
-                  "load into another schema with --schema");
+      throw Error(
+          Fault::target_refused,
+          quoted_name(plan.tables[i]) + " has tables that inherit from it, whose rows would count as its own",
+          "load into another schema with --schema");
     }
     if (existing[i] && found->second.starts_with("pp")) {
       throw Error(Fault::target_refused,
-                  name_of_table(plan.tables[i]) + " is partitioned, which sluice cannot load into yet",
+                  quoted_name(plan.tables[i]) + " is partitioned, which sluice cannot load into yet",
                   "load into another schema with --schema");
     }
     if (existing[i] && found->second != "rp") {
-      throw Error(Fault::target_refused, name_of_table(plan.tables[i]) + " exists and is not a table",
+      throw Error(Fault::target_refused, quoted_name(plan.tables[i]) + " exists and is not a table",
                   "remove it, or load into another schema with --schema");
     }
   }
@@ -62,7 +60,7 @@ void refuse_rows(Connection& connection, const MigrationPlan& plan, const std::v
   std::string full;
   for (std::size_t i = 0; i < plan.tables.size(); ++i) {
     if (!existing[i]) continue;
-    const std::string name = name_of_table(plan.tables[i]);
+    const std::string name = quoted_name(plan.tables[i]);
     if (!connection.execute("SELECT EXISTS (SELECT 1 FROM " + name + ")").boolean(0, 0)) continue;
     if (!full.empty()) full += ", ";
     full += name;
@@ -79,7 +77,7 @@ void check_columns(Connection& connection, const TablePlan& plan) {
       "SELECT a.attname, a.atttypid, a.atttypmod FROM pg_attribute a WHERE a.attrelid = to_regclass($1) AND "
       "a.attnum > 0 "
       "AND NOT a.attisdropped",
-      {name_of_table(plan)});
+      {quoted_name(plan)});
   std::map<std::string, std::int64_t> types;
   for (std::size_t row = 0; row < result.rows(); ++row) {
     // A modifier such as numeric(10,2) or timestamp(0) would round, so it counts as another type.
@@ -87,7 +85,7 @@ void check_columns(Connection& connection, const TablePlan& plan) {
   }
   for (const ColumnPlan& column : plan.columns) {
     const auto found = types.find(column.target);
-    const std::string where = name_of_table(plan) + ", column " + quote_identifier(column.target);
+    const std::string where = quoted_name(plan) + ", column " + quote_identifier(column.target);
     if (found == types.end()) {
       throw Error(Fault::target_refused, "the existing table lacks a column: " + where,
                   "add it, or let sluice create the table with --table-handling drop");
@@ -105,12 +103,12 @@ void refuse_triggers(Connection& connection, const TablePlan& plan) {
   const Result result = connection.execute(
       "SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass($1) AND NOT tgisinternal "
       "AND tgenabled <> 'D' ORDER BY 1",
-      {name_of_table(plan)});
+      {quoted_name(plan)});
   if (result.rows() == 0) return;
   const std::string trigger = quote_identifier(result.text(0, 0));
   throw Error(Fault::target_refused,
-              "trigger " + trigger + " of " + name_of_table(plan) + " would fire for every row",
-              "disable it for the load: ALTER TABLE " + name_of_table(plan) + " DISABLE TRIGGER " + trigger);
+              "trigger " + trigger + " of " + quoted_name(plan) + " would fire for every row",
+              "disable it for the load: ALTER TABLE " + quoted_name(plan) + " DISABLE TRIGGER " + trigger);
 }
 
 // A CHECK that some rows of the source broke, left NOT VALID by an earlier load, would refuse them now.
@@ -119,13 +117,13 @@ void refuse_checks_not_valid(Connection& connection, const TablePlan& plan) {
       "SELECT conname FROM pg_constraint WHERE conrelid = to_regclass($1) AND contype = 'c' AND NOT "
       "convalidated "
       "ORDER BY 1",
-      {name_of_table(plan)});
+      {quoted_name(plan)});
   if (result.rows() == 0) return;
   const std::string check = quote_identifier(result.text(0, 0));
-  throw Error(Fault::target_refused,
-              "constraint " + check + " of " + name_of_table(plan) +
-                  " is NOT VALID and may refuse rows of the source",
-              "drop it for the load, or let sluice create the table with --table-handling drop");
+  throw Error(
+      Fault::target_refused,
+      "constraint " + check + " of " + quoted_name(plan) + " is NOT VALID and may refuse rows of the source",
+      "drop it for the load, or let sluice create the table with --table-handling drop");
 }
 
 struct ForeignKey {
@@ -155,7 +153,7 @@ std::vector<ForeignKey> foreign_keys_of(Connection& connection, const TablePlan&
       "JOIN pg_attribute pa ON pa.attrelid = c.confrelid AND pa.attnum = k.parent JOIN pg_class p ON p.oid = "
       "c.confrelid JOIN pg_namespace n ON n.oid = p.relnamespace "
       "WHERE c.conrelid = to_regclass($1) AND c.contype = 'f' ORDER BY c.conname, k.number",
-      {name_of_table(table)});
+      {quoted_name(table)});
   std::vector<ForeignKey> keys;
   for (std::size_t row = 0; row < result.rows(); ++row) {
     if (result.integer(row, 9) == 1) {
@@ -187,11 +185,11 @@ void drop_foreign_keys(Connection& connection, const MigrationPlan& plan, const 
     if (!planned || key.unusual ||
         key.deferrable != key.deferred) {  // the plan knows no DEFERRABLE INITIALLY IMMEDIATE
       throw Error(Fault::target_refused,
-                  "foreign key " + quote_identifier(key.name) + " of " + name_of_table(table) +
+                  "foreign key " + quote_identifier(key.name) + " of " + quoted_name(table) +
                       " differs from the source's or is not in it, so it could not be made again",
                   "drop it for the load, or let sluice create the table with --table-handling drop");
     }
-    connection.execute("ALTER TABLE " + name_of_table(table) + " DROP CONSTRAINT " +
+    connection.execute("ALTER TABLE " + quoted_name(table) + " DROP CONSTRAINT " +
                        quote_identifier(key.name));
   }
 }
@@ -254,7 +252,7 @@ bool has_index(Connection& connection, const TablePlan& plan, const IndexShape& 
     query += shape.constraint;
     query += "')";
   }
-  return connection.execute(query + ")", {name_of_table(plan)}).boolean(0, 0);
+  return connection.execute(query + ")", {quoted_name(plan)}).boolean(0, 0);
 }
 
 }  // namespace sluice

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "engine/model/hex.h"
-#include "engine/model/quote.h"
 #include "io/postgres/copy_stream.h"
 #include "io/postgres/ledger.h"
 #include "io/postgres/reject_record.h"
@@ -23,13 +22,7 @@ constexpr const char* kSettings = "SET LOCAL synchronous_commit = off";
 constexpr std::size_t kBufferBytesKept = std::size_t{16} << 20;
 
 std::string copy_statement(const TablePlan& plan) {
-  std::string columns;
-  for (const ColumnPlan& column : plan.columns) {
-    if (!columns.empty()) columns += ", ";
-    columns += quote_identifier(column.target);
-  }
-  return "COPY " + quote_qualified(plan.schema, plan.target) + " (" + columns +
-         ") FROM STDIN (FORMAT binary)";
+  return "COPY " + quoted_name(plan) + " (" + quoted_columns(plan) + ") FROM STDIN (FORMAT binary)";
 }
 
 class PostgresWriter final : public RangeWriter {

@@ -14,8 +14,6 @@ constexpr int kServerVersionMin = 150000;
 // run. Held by the transaction, so a pooler cannot strand it.
 constexpr const char* kExclusive = "SELECT pg_advisory_xact_lock(hashtext('sluice'))";
 
-std::string name_of_table(const TablePlan& plan) { return quote_qualified(plan.schema, plan.target); }
-
 void create_schema(Connection& connection, const std::string& schema) {
   if (connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = $1", {schema}).rows() > 0) return;
   try {
@@ -109,7 +107,7 @@ std::string begin_run(Connection& connection, const RunRequest& request) {
                 quote_identifier(connection.user()))
             .set_sqlstate(error.sqlstate());
       }
-      error.where().table = name_of_table(plan.tables[i]);
+      error.where().table = quoted_name(plan.tables[i]);
       throw;
     }
   }
@@ -255,7 +253,7 @@ bool is_there_already(Connection& connection, const TablePlan& found, const Step
         .execute(
             "SELECT EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = $2 AND "
             "atthasdef)",
-            {name_of_table(found), column.target})
+            {quoted_name(found), column.target})
         .boolean(0, 0);
   }
   return false;
@@ -301,9 +299,9 @@ std::uint64_t count_blocks(Connection& connection, const TablePlan& plan) {
   const ReadScope scope(connection);
   const Result result = connection.execute(
       "SELECT coalesce(pg_relation_size(to_regclass($1)) / current_setting('block_size')::bigint, -1)",
-      {name_of_table(plan)});
+      {quoted_name(plan)});
   if (result.integer(0, 0) < 0) {
-    throw Error(Fault::target_refused, "table " + name_of_table(plan) + " is gone from the target",
+    throw Error(Fault::target_refused, "table " + quoted_name(plan) + " is gone from the target",
                 "load again from the beginning with --restart");
   }
   return static_cast<std::uint64_t>(result.integer(0, 0));
@@ -312,12 +310,7 @@ std::uint64_t count_blocks(Connection& connection, const TablePlan& plan) {
 void read_blocks(Connection& connection, const TablePlan& plan, std::uint64_t first, std::uint64_t last,
                  const std::function<void(std::span<const std::byte>)>& each) {
   const ReadScope scope(connection);
-  std::string columns;
-  for (const ColumnPlan& column : plan.columns) {
-    if (!columns.empty()) columns += ", ";
-    columns += quote_identifier(column.target);
-  }
-  std::string query = "SELECT " + columns + " FROM " + name_of_table(plan);
+  std::string query = "SELECT " + quoted_columns(plan) + " FROM " + quoted_name(plan);
   const char* separator = " WHERE ";
   if (first > 0) {
     query += separator + ("ctid >= '(" + std::to_string(first) + ",0)'");
@@ -330,13 +323,13 @@ void read_blocks(Connection& connection, const TablePlan& plan, std::uint64_t fi
 std::uint64_t count_rows(Connection& connection, const TablePlan& plan) {
   const ReadScope scope(connection);
   return static_cast<std::uint64_t>(
-      connection.execute("SELECT count(*) FROM " + name_of_table(plan)).integer(0, 0));
+      connection.execute("SELECT count(*) FROM " + quoted_name(plan)).integer(0, 0));
 }
 
 std::map<std::uint32_t, std::uint64_t> rows_by_transaction(Connection& connection, const TablePlan& plan) {
   const ReadScope scope(connection);
   const Result result =
-      connection.execute("SELECT xmin::text, count(*) FROM " + name_of_table(plan) + " GROUP BY 1");
+      connection.execute("SELECT xmin::text, count(*) FROM " + quoted_name(plan) + " GROUP BY 1");
   std::map<std::uint32_t, std::uint64_t> rows;
   for (std::size_t row = 0; row < result.rows(); ++row) {
     rows[static_cast<std::uint32_t>(result.integer(row, 0))] =

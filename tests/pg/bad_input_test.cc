@@ -20,6 +20,7 @@
 
 #include "golden/golden.h"
 #include "support/command.h"
+#include "support/conditions.h"
 #include "support/query.h"
 #include "support/temporary_directory.h"
 #include "support/test_server.h"
@@ -41,9 +42,7 @@ using testing::TestServerOptions;
 
 constexpr const char* kPassword = "hunter2";
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
+using testing::contains;
 
 // golden/messages.txt: a line "== case", then the exit status and what went to stderr.
 class MessageBook {

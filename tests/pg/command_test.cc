@@ -19,6 +19,7 @@
 #include "engine/model/range.h"
 #include "io/postgres/connection.h"
 #include "support/command.h"
+#include "support/conditions.h"
 #include "support/query.h"
 #include "support/temporary_directory.h"
 #include "support/test_server.h"
@@ -40,17 +41,8 @@ using testing::RunningCommand;
 using testing::shared_test_server;
 using testing::TemporaryDirectory;
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-bool wait_until(const std::function<bool()>& condition) {
-  for (int i = 0; i < 6000; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(5ms);
-  }
-  return false;
-}
+using testing::contains;
+using testing::wait_until;
 
 using Words = std::vector<std::string>;
 

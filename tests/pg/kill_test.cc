@@ -6,10 +6,10 @@
 #include <csignal>
 #include <random>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "support/command.h"
+#include "support/conditions.h"
 #include "support/query.h"
 #include "support/seed.h"
 #include "support/temporary_directory.h"
@@ -54,14 +54,10 @@ class Kill : public ::testing::Test {
   // Until a few of the hundred ranges are done, so that what follows comes in the middle of the load however
   // busy the machine is.
   static bool wait_for_first_ranges(const std::string& conninfo) {
-    for (int i = 0; i < 6000; ++i) {
-      if (value(conninfo, "SELECT to_regclass('sluice.work') IS NOT NULL") == "t" &&
-          std::stoi(value(conninfo, "SELECT count(*) FROM sluice.work WHERE done")) >= 3) {
-        return true;
-      }
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-    return false;
+    return wait_until([&] {
+      return value(conninfo, "SELECT to_regclass('sluice.work') IS NOT NULL") == "t" &&
+             std::stoi(value(conninfo, "SELECT count(*) FROM sluice.work WHERE done")) >= 3;
+    });
   }
 
   // The source's rows, each once, and a ledger that says the same.

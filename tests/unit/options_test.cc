@@ -14,6 +14,7 @@
 
 #include "engine/model/error.h"
 #include "golden/golden.h"
+#include "support/conditions.h"
 #include "support/temporary_directory.h"
 
 namespace sluice {
@@ -46,9 +47,7 @@ std::string refusal(const std::vector<std::string>& words) {
   return {};
 }
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
+using testing::contains;
 
 class Environment {
  public:

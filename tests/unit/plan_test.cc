@@ -17,15 +17,14 @@
 #include "engine/plan/names.h"
 #include "engine/plan/planner.h"
 #include "engine/plan/ranges.h"
+#include "support/conditions.h"
 #include "support/seed.h"
 #include "unit/sqlite_fixture.h"
 
 namespace sluice {
 namespace {
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
+using testing::contains;
 
 // ---- declared types ----
 
