@@ -118,7 +118,7 @@ class Migration {
       outlines.emplace(table->name, snapshot_->outline(*table));
     }
     plan_ = plan_migration(snapshot_->catalog(), outlines, options);
-    if (options_.on_misfit == MisfitPolicy::widen) {
+    if (options_.mapping.on_misfit == MisfitPolicy::widen) {
       const Stopwatch clock;
       console_.begin_phase();
       options.widenings = find_widenings(*snapshot_, plan_, console_, stop_);

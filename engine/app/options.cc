@@ -100,7 +100,8 @@ void add_migrate_options(CLI::App& app, MigrateOptions& options) {
                              "What to do with tables that exist: fail (when they hold rows), truncate or\n"
                              "drop [fail]")
       ->type_name("MODE");
-  add_choice<MisfitPolicy>(app, "--on-misfit", options.on_misfit,
+  options.mapping.on_misfit = MisfitPolicy::reject;
+  add_choice<MisfitPolicy>(app, "--on-misfit", options.mapping.on_misfit,
                            {{"reject", MisfitPolicy::reject}, {"widen", MisfitPolicy::widen}},
                            "Values their declared type cannot hold: reject the rows, or widen the column,\n"
                            "after a look at every value, to a type that takes them all [reject]")

@@ -10,29 +10,34 @@
 #include <variant>
 #include <vector>
 
+#include "engine/plan/mapping.h"
+
 namespace sluice {
 
 enum class VerifyMode : std::uint8_t { full, count, none };
 enum class ProgressMode : std::uint8_t { automatic, plain, none };
-enum class MisfitPolicy : std::uint8_t { reject, widen };
 enum class ExistingTables : std::uint8_t { fail, truncate, drop };
 
-struct MigrateOptions {
+// What decides the plan: the same for migrate, plan and inspect.
+struct PlanningOptions {
   std::string source;  // a path, or sqlite:///path
-  std::string target;  // for libpq, or local:DIR; empty: local:<name of the file>.pg
 
-  // Connections that load at the same time. Each sleeps in its socket most of the time, so one or two per
-  // core of the server are worth having.
+  // Readers of the source, and connections that load at the same time. Each of those sleeps in its socket
+  // most of the time, so one or two per core of the server are worth having.
   std::size_t jobs = 2;
-  std::size_t index_jobs = 4;
   std::uint64_t range_bytes = 0;  // 0: chosen from the size of the file
   std::vector<std::string> include;
   std::vector<std::string> exclude;
   std::string schema = "public";
+  Mapping mapping;  // flags such as --on-misfit, and the tables of --config
+  // Load into tables that are there: their columns and types decide.
+  bool data_only = false;
+};
+
+struct MigrateOptions : PlanningOptions {
+  std::string target;  // for libpq, or local:DIR; empty: local:<name of the file>.pg
+  std::size_t index_jobs = 4;
   ExistingTables table_handling = ExistingTables::fail;
-  // Values that their declared type cannot hold: reject their rows, or look at every value first and give
-  // the column the narrowest type that takes them all.
-  MisfitPolicy on_misfit = MisfitPolicy::reject;
   VerifyMode verify = VerifyMode::full;
   bool dry_run = false;
   bool restart = false;

@@ -49,6 +49,9 @@ struct SourceForeignKey {
 struct SourceTable {
   std::string name;
   std::string sql;
+  // fts5, rtree, ...: a virtual table whose rows can be read like a table's. Its first column is then the
+  // rowid, under the name "rowid", where the module does not name it itself. Empty for ordinary tables.
+  std::string module;
   bool without_rowid = false;
   bool strict = false;
   bool autoincrement = false;
@@ -66,13 +69,14 @@ struct SourceTable {
 };
 
 // Something in the schema that holds no rows of its own, or none that we can read.
-enum class SourceObjectKind : std::uint8_t { view, trigger, virtual_table };
+enum class SourceObjectKind : std::uint8_t { view, trigger, virtual_table, index };
 
 struct SourceObject {
   SourceObjectKind kind = SourceObjectKind::view;
   std::string name;
-  std::string table;  // for triggers
+  std::string table;  // for triggers and indexes
   std::string sql;
+  std::string reason;  // why it cannot be read or used, where the catalog knows: a missing module, say
 };
 
 struct Catalog {

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace sluice {
@@ -61,5 +62,18 @@ constexpr bool names_line_up() {
   return true;
 }
 static_assert(names_line_up());
+
+// What stands in parentheses behind a type. numeric(p,s): precision and scale; varchar(n), char(n):
+// characters; timestamp(p) and the like: digits of a second. Negative: not there.
+struct TypeModifier {
+  std::int32_t length = -1;
+  std::int32_t scale = -1;  // numeric only, and only with a length
+
+  bool operator==(const TypeModifier&) const = default;
+  [[nodiscard]] bool any() const { return length >= 0; }
+};
+
+// "numeric(10,2)", "timestamp(3) without time zone"
+std::string sql_of(PgType type, const TypeModifier& modifier);
 
 }  // namespace sluice

@@ -1,5 +1,7 @@
 #include "engine/model/plan.h"
 
+#include <algorithm>
+
 #include "engine/model/quote.h"
 
 namespace sluice {
@@ -13,6 +15,31 @@ std::string quoted_columns(const TablePlan& plan) {
     list += quote_identifier(column.target);
   }
   return list;
+}
+
+std::size_t sent_columns(const TablePlan& plan) {
+  const auto generated = [](const ColumnPlan& column) { return !column.generated_as.empty(); };
+  return static_cast<std::size_t>(std::find_if(plan.columns.begin(), plan.columns.end(), generated) -
+                                  plan.columns.begin());
+}
+
+std::string quoted_sent_columns(const TablePlan& plan) {
+  std::string list;
+  for (std::size_t i = 0; i < sent_columns(plan); ++i) {
+    if (!list.empty()) list += ", ";
+    list += quote_identifier(plan.columns[i].target);
+  }
+  return list;
+}
+
+const ColumnPlan* column_at(const TablePlan& plan, std::size_t place) {
+  const auto found = std::find_if(plan.columns.begin(), plan.columns.end(),
+                                  [&](const ColumnPlan& column) { return column.place == place; });
+  return found == plan.columns.end() ? nullptr : &*found;
+}
+
+std::string type_of(const ColumnPlan& column) {
+  return column.type_name.empty() ? sql_of(column.type, column.modifier) : column.type_name;
 }
 
 }  // namespace sluice

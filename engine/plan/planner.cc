@@ -59,6 +59,7 @@ TablePlan plan_table(const SourceTable& table, const TableOutline& outline, cons
     const SourceColumn& column = table.columns[i];
     ColumnPlan planned;
     planned.source = column.name;
+    planned.place = i;
     planned.target = columns.claim_column(column.name);
     planned.declared_type = column.declared_type;
     planned.type = type_of_declaration(column.declared_type);
@@ -71,8 +72,13 @@ TablePlan plan_table(const SourceTable& table, const TableOutline& outline, cons
     plan.columns.push_back(std::move(planned));
   }
   plan.row_key = row_key_of(table);
-  if (plan.row_key == RowKey::ordered_integer) plan.key_columns = {*table.rowid_alias};
-  if (plan.row_key == RowKey::columns) plan.key_columns = table.primary_key();
+  const auto planned_place = [&](std::size_t place) {
+    return static_cast<std::size_t>(column_at(plan, place) - plan.columns.data());
+  };
+  if (plan.row_key == RowKey::ordered_integer) plan.key_columns = {planned_place(*table.rowid_alias)};
+  if (plan.row_key == RowKey::columns) {
+    for (const std::size_t place : table.primary_key()) plan.key_columns.push_back(planned_place(place));
+  }
   plan.rowid_name = table.rowid_name;
   plan.without_rowid = table.without_rowid;
   plan.bytes = outline.bytes;

@@ -7,7 +7,10 @@
 #include <vector>
 
 #include "engine/model/catalog.h"
+#include "engine/model/facts.h"
 #include "engine/model/plan.h"
+#include "engine/plan/mapping.h"
+#include "engine/plan/target_catalog.h"
 
 namespace sluice {
 
@@ -32,6 +35,14 @@ struct PlanOptions {
 
   // Other types than the declarations say, found by looking at the values: table, column, type and why.
   std::vector<ColumnWidening> widenings;
+
+  Mapping mapping;
+  // What a look at the values found; null before there was one. Borrowed.
+  const SourceFacts* facts = nullptr;
+  // Keys that the plan made without them would have broken.
+  std::vector<KeyCollision> collisions;
+  // The tables of the target whose columns and types are to be used; null where sluice makes the tables.
+  const TargetCatalog* existing = nullptr;
 };
 
 // The tables of the catalog that the options select. Throws Error (usage) for a pattern without a match.

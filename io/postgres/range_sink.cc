@@ -22,7 +22,7 @@ constexpr const char* kSettings = "SET LOCAL synchronous_commit = off";
 constexpr std::size_t kBufferBytesKept = std::size_t{16} << 20;
 
 std::string copy_statement(const TablePlan& plan) {
-  return "COPY " + quoted_name(plan) + " (" + quoted_columns(plan) + ") FROM STDIN (FORMAT binary)";
+  return "COPY " + quoted_name(plan) + " (" + quoted_sent_columns(plan) + ") FROM STDIN (FORMAT binary)";
 }
 
 class PostgresWriter final : public RangeWriter {

@@ -153,9 +153,9 @@ Catalog read_catalog(const SqliteConnection& connection) {
     const std::string name = text_of(schema, 1);
     if (type == "table") table_sql[name] = text_of(schema, 3);
     if (type == "index") index_sql[name] = text_of(schema, 3);
-    if (type == "view") catalog.objects.push_back({SourceObjectKind::view, name, {}, text_of(schema, 3)});
+    if (type == "view") catalog.objects.push_back({SourceObjectKind::view, name, {}, text_of(schema, 3), {}});
     if (type == "trigger") {
-      catalog.objects.push_back({SourceObjectKind::trigger, name, text_of(schema, 2), text_of(schema, 3)});
+      catalog.objects.push_back({SourceObjectKind::trigger, name, text_of(schema, 2), text_of(schema, 3), {}});
     }
   }
   std::map<std::string, std::int64_t> sequences;
@@ -168,7 +168,7 @@ Catalog read_catalog(const SqliteConnection& connection) {
     const std::string type = text_of(list, 2);
     if (text_of(list, 0) != "main" || is_internal(name)) continue;
     if (type == "virtual") {
-      catalog.objects.push_back({SourceObjectKind::virtual_table, name, {}, table_sql[name]});
+      catalog.objects.push_back({SourceObjectKind::virtual_table, name, {}, table_sql[name], {}});
     }
     if (type != "table") continue;
     SourceTable table;

@@ -1,0 +1,35 @@
+#pragma once
+// From a source and the wishes of its owner to a plan: open, look at every value, decide. What migrate, plan
+// and inspect have in common.
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "engine/app/console.h"
+#include "engine/app/options.h"
+#include "engine/model/facts.h"
+#include "engine/model/plan.h"
+#include "engine/plan/target_catalog.h"
+#include "engine/run/range_pipeline.h"
+#include "io/sqlite/snapshot.h"
+
+namespace sluice {
+
+struct PlannedSource {
+  std::unique_ptr<Snapshot> snapshot;
+  std::map<std::string, TableOutline> outlines;  // by table, of the selected tables
+  SourceFacts facts;                             // of the selected tables
+  MigrationPlan plan;                            // its findings are not acted upon here
+  double profile_seconds = 0;
+};
+
+// `existing`: the target's tables for --data-only, else null. Throws Error (source_unreadable, usage,
+// interrupted).
+PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* existing, Console& console,
+                          const StopRequest& stop);
+
+// Prints the findings, one line each, and throws Error (usage) when there are any.
+void refuse_findings(const MigrationPlan& plan, Console& console);
+
+}  // namespace sluice
