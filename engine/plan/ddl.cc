@@ -5,8 +5,8 @@
 #include <optional>
 
 #include "engine/model/quote.h"
-#include "engine/plan/sql_clauses.h"
-#include "engine/plan/translate.h"
+#include "engine/translate/sql_clauses.h"
+#include "engine/translate/translate.h"
 
 namespace sluice {
 namespace {

@@ -16,8 +16,8 @@
 
 #include "engine/model/hex.h"
 #include "engine/model/quote.h"
-#include "engine/plan/sql_expression.h"
-#include "engine/plan/translate.h"
+#include "engine/translate/sql_expression.h"
+#include "engine/translate/translate.h"
 #include "support/query.h"
 #include "support/seed.h"
 #include "support/test_server.h"

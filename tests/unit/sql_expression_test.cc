@@ -1,6 +1,6 @@
 // SQL text as SQLite reads it: tokens, trees, and the clauses of CREATE TABLE and CREATE INDEX.
 
-#include "engine/plan/sql_expression.h"
+#include "engine/translate/sql_expression.h"
 
 #include <gtest/gtest.h>
 
@@ -9,9 +9,9 @@
 #include <utility>
 #include <vector>
 
-#include "engine/plan/sql_clauses.h"
-#include "engine/plan/sql_tokens.h"
-#include "engine/plan/translate.h"
+#include "engine/translate/sql_clauses.h"
+#include "engine/translate/sql_tokens.h"
+#include "engine/translate/translate.h"
 #include "support/seed.h"
 
 namespace sluice {

@@ -29,7 +29,8 @@ constexpr std::string_view kModel = "engine/model";
 
 const std::vector<Room> kRooms = {
     {kModel, {}},
-    {"engine/plan", {}},
+    {"engine/plan", {"engine/translate"}},
+    {"engine/translate", {}},
     {"engine/load", {}},
     {"engine/run", {"engine/load"}},
     {"engine/app", {kEverything}},

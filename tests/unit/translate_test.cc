@@ -1,14 +1,14 @@
 // Expressions and what becomes of them, as tables. That the values are the same is for
 // tests/pg/translation_test.cc to show; here it is about what users will read in their schema.
 
-#include "engine/plan/translate.h"
+#include "engine/translate/translate.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 #include <vector>
 
-#include "engine/plan/text_pattern.h"
+#include "engine/translate/text_pattern.h"
 
 namespace sluice {
 namespace {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "engine/model/pg_type.h"
-#include "engine/plan/translate.h"
+#include "engine/translate/translate.h"
 
 namespace sluice {
 

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "engine/model/quote.h"
-#include "engine/plan/translator.h"
+#include "engine/translate/translator.h"
 
 namespace sluice {
 namespace {

@@ -1,12 +1,12 @@
-#include "engine/plan/translate.h"
+#include "engine/translate/translate.h"
 
 #include <algorithm>
 #include <utility>
 
 #include "engine/model/quote.h"
-#include "engine/plan/sql_clauses.h"
-#include "engine/plan/sql_expression.h"
-#include "engine/plan/translator.h"
+#include "engine/translate/sql_clauses.h"
+#include "engine/translate/sql_expression.h"
+#include "engine/translate/translator.h"
 
 namespace sluice {
 namespace {

@@ -1,4 +1,4 @@
-#include "engine/plan/translator.h"
+#include "engine/translate/translator.h"
 
 #include <algorithm>
 #include <utility>

@@ -1,10 +1,10 @@
-#include "engine/plan/sql_clauses.h"
+#include "engine/translate/sql_clauses.h"
 
 #include <algorithm>
 #include <utility>
 
-#include "engine/plan/sql_expression.h"
-#include "engine/plan/sql_tokens.h"
+#include "engine/translate/sql_expression.h"
+#include "engine/translate/sql_tokens.h"
 
 namespace sluice {
 namespace {

@@ -1,4 +1,4 @@
-#include "engine/plan/fragment.h"
+#include "engine/translate/fragment.h"
 
 #include <algorithm>
 #include <array>
@@ -9,8 +9,8 @@
 
 #include "engine/model/hex.h"
 #include "engine/model/quote.h"
-#include "engine/plan/sql_expression.h"
-#include "engine/plan/sql_tokens.h"
+#include "engine/translate/sql_expression.h"
+#include "engine/translate/sql_tokens.h"
 
 namespace sluice {
 namespace {

@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "engine/model/quote.h"
-#include "engine/plan/translate.h"
-#include "engine/plan/translator.h"
+#include "engine/translate/translate.h"
+#include "engine/translate/translator.h"
 
 namespace sluice {
 namespace {

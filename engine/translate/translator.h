@@ -6,9 +6,9 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/plan/fragment.h"
-#include "engine/plan/sql_expression.h"
-#include "engine/plan/translate.h"
+#include "engine/translate/fragment.h"
+#include "engine/translate/sql_expression.h"
+#include "engine/translate/translate.h"
 
 namespace sluice {
 

@@ -1,4 +1,4 @@
-#include "engine/plan/sql_tokens.h"
+#include "engine/translate/sql_tokens.h"
 
 #include <array>
 #include <cassert>

@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "engine/model/quote.h"
-#include "engine/plan/text_pattern.h"
-#include "engine/plan/translator.h"
+#include "engine/translate/text_pattern.h"
+#include "engine/translate/translator.h"
 
 namespace sluice {
 namespace {

@@ -1,4 +1,4 @@
-#include "engine/plan/text_pattern.h"
+#include "engine/translate/text_pattern.h"
 
 namespace sluice {
 namespace {
