@@ -10,7 +10,7 @@
 #include "engine/app/options.h"
 #include "engine/model/facts.h"
 #include "engine/model/plan.h"
-#include "engine/plan/target_catalog.h"
+#include "engine/model/target_catalog.h"
 #include "engine/run/range_pipeline.h"
 #include "io/sqlite/snapshot.h"
 

@@ -10,7 +10,7 @@
 #include "engine/model/facts.h"
 #include "engine/model/plan.h"
 #include "engine/plan/mapping.h"
-#include "engine/plan/target_catalog.h"
+#include "engine/model/target_catalog.h"
 
 namespace sluice {
 
