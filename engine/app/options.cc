@@ -69,16 +69,11 @@ CLI::Option* add_target(CLI::App& app, std::string& target, const std::string& h
       help);
 }
 
-void add_migrate_options(CLI::App& app, MigrateOptions& options) {
-  app.add_option("SOURCE", options.source, "The SQLite file: a path or sqlite:///path")->required();
-  add_target(app, options.target,
-             "The PostgreSQL database: postgresql://..., 'host=... dbname=...', or\n"
-             "local:DIR for an embedded server in DIR [local:<name of the file>.pg]");
+// The flags that decide the plan: those of migrate, plan and inspect.
+void add_planning_options(CLI::App& app, PlanningOptions& options) {
+  options.jobs = default_jobs();
   app.add_option("-j,--jobs", options.jobs,
-                 fmt::format("Connections that load at the same time [{}]", options.jobs))
-      ->type_name("N")
-      ->check(CLI::Range(std::size_t{1}, kJobsMax).description(""));
-  app.add_option("--index-jobs", options.index_jobs, "Indexes and constraints made at the same time [4]")
+                 fmt::format("Readers, and connections that load at the same time [{}]", options.jobs))
       ->type_name("N")
       ->check(CLI::Range(std::size_t{1}, kJobsMax).description(""));
   app.add_option_function<std::string>(
@@ -93,6 +88,64 @@ void add_migrate_options(CLI::App& app, MigrateOptions& options) {
       ->delimiter(',');
   app.add_option("--schema", options.schema, "Schema to load into, created where missing [public]")
       ->type_name("NAME");
+  add_choice<Identifiers>(
+      app, "--identifiers", options.mapping.identifiers,
+      {{"preserve", Identifiers::preserve}, {"lower", Identifiers::lower}, {"snake", Identifiers::snake}},
+      "Names of tables and columns: preserve, lower, or snake (OrderItem to\n"
+      "order_item) [preserve]")
+      ->type_name("MODE");
+  options.mapping.on_misfit = MisfitPolicy::reject;
+  add_choice<MisfitPolicy>(
+      app, "--on-misfit", options.mapping.on_misfit,
+      {{"widen", MisfitPolicy::widen}, {"reject", MisfitPolicy::reject}, {"fail", MisfitPolicy::fail}},
+      "Values that their declared type cannot hold: widen the column to a type that\n"
+      "takes them all, reject the rows, or fail before the first row [reject]")
+      ->type_name("MODE");
+  add_choice<JsonTarget>(app, "--json", options.mapping.json,
+                         {{"auto", JsonTarget::automatic},
+                          {"json", JsonTarget::json},
+                          {"jsonb", JsonTarget::jsonb},
+                          {"text", JsonTarget::text}},
+                         "Columns declared JSON: auto (jsonb where that loses nothing, else json), json,\n"
+                         "jsonb (repeated keys are lost) or text [auto]")
+      ->type_name("TYPE");
+  add_choice<BadTextPolicy>(app, "--bad-text", options.mapping.bad_text,
+                            {{"stop", BadTextPolicy::stop},
+                             {"reject", BadTextPolicy::reject},
+                             {"replace", BadTextPolicy::replace},
+                             {"strip", BadTextPolicy::strip},
+                             {"bytea", BadTextPolicy::bytea}},
+                            "Text that PostgreSQL refuses (not UTF-8, or with NUL): stop before the first\n"
+                            "row, reject the rows, replace by U+FFFD, strip, or make the column bytea [stop]")
+      ->type_name("MODE");
+  app.add_flag("--narrow-ints", options.mapping.narrow_integers,
+               "smallint and integer where declared so and every value fits [bigint]");
+  app.add_flag("--keep-lengths", options.mapping.keep_lengths,
+               "varchar(n) and numeric(p,s) where declared so and every value fits");
+  app.add_flag("--keep-rowid", options.mapping.keep_rowid,
+               "The hidden rowid arrives as a column of tables that have no integer key");
+  app.add_flag("--data-only", options.data_only,
+               "Load into tables that exist, whose columns and types decide; create nothing");
+  add_choice<ProgressMode>(
+      app, "--progress", options.progress,
+      {{"auto", ProgressMode::automatic}, {"plain", ProgressMode::plain}, {"none", ProgressMode::none}},
+      "auto (a live line on a terminal), plain or none [auto]")
+      ->type_name("MODE");
+}
+
+void add_source(CLI::App& app, std::string& source) {
+  app.add_option("SOURCE", source, "The SQLite file: a path or sqlite:///path")->required();
+}
+
+void add_migrate_options(CLI::App& app, MigrateOptions& options) {
+  add_source(app, options.source);
+  add_target(app, options.target,
+             "The PostgreSQL database: postgresql://..., 'host=... dbname=...', or\n"
+             "local:DIR for an embedded server in DIR [local:<name of the file>.pg]");
+  add_planning_options(app, options);
+  app.add_option("--index-jobs", options.index_jobs, "Indexes and constraints made at the same time [4]")
+      ->type_name("N")
+      ->check(CLI::Range(std::size_t{1}, kJobsMax).description(""));
   add_choice<ExistingTables>(app, "--table-handling", options.table_handling,
                              {{"fail", ExistingTables::fail},
                               {"truncate", ExistingTables::truncate},
@@ -100,12 +153,7 @@ void add_migrate_options(CLI::App& app, MigrateOptions& options) {
                              "What to do with tables that exist: fail (when they hold rows), truncate or\n"
                              "drop [fail]")
       ->type_name("MODE");
-  options.mapping.on_misfit = MisfitPolicy::reject;
-  add_choice<MisfitPolicy>(app, "--on-misfit", options.mapping.on_misfit,
-                           {{"reject", MisfitPolicy::reject}, {"widen", MisfitPolicy::widen}},
-                           "Values their declared type cannot hold: reject the rows, or widen the column,\n"
-                           "after a look at every value, to a type that takes them all [reject]")
-      ->type_name("MODE");
+  app.add_flag("--schema-only", options.schema_only, "Create tables, keys, indexes and views; load no rows");
   add_choice<VerifyMode>(
       app, "--verify", options.verify,
       {{"full", VerifyMode::full}, {"count", VerifyMode::count}, {"none", VerifyMode::none}},
@@ -113,11 +161,6 @@ void add_migrate_options(CLI::App& app, MigrateOptions& options) {
       ->type_name("MODE");
   app.add_flag("--dry-run", options.dry_run, "Print the DDL and the ranges; change nothing");
   app.add_flag("--restart", options.restart, "Give up an earlier run, drop what it created and begin again");
-  add_choice<ProgressMode>(
-      app, "--progress", options.progress,
-      {{"auto", ProgressMode::automatic}, {"plain", ProgressMode::plain}, {"none", ProgressMode::none}},
-      "auto (a live line on a terminal), plain or none [auto]")
-      ->type_name("MODE");
   app.add_option("--report", options.report_directory,
                  "Write report.json, schema.sql and, where rows were rejected, rejects.jsonl")
       ->type_name("DIR");
@@ -257,7 +300,6 @@ Command parse_command_line(int argc, const char* const* argv) {
   app.footer(environment);
 
   MigrateOptions migrate;
-  migrate.jobs = default_jobs();
   CLI::App* migrate_command =
       app.add_subcommand("migrate", "Move a SQLite file: schema, rows, indexes, keys, verification, report");
   add_migrate_options(*migrate_command, migrate);
@@ -309,6 +351,13 @@ Command parse_command_line(int argc, const char* const* argv) {
         chosen.empty() ? "see sluice --help" : "see sluice " + chosen.front()->get_name() + " --help");
   }
   if (status_command->parsed()) return status;
+  if (migrate.data_only && migrate.schema_only) {
+    throw Error(Fault::usage, "--data-only and --schema-only leave nothing to do", "give one of them");
+  }
+  if (migrate.data_only && migrate.table_handling == ExistingTables::drop) {
+    throw Error(Fault::usage, "--data-only loads into tables that --table-handling drop would remove",
+                "empty them with --table-handling truncate");
+  }
   if (migrate.schema.empty() || migrate.schema == "sluice") {
     throw Error(Fault::usage, fmt::format("--schema cannot be '{}'", migrate.schema),
                 "the schema sluice holds the ledger; choose another name");

@@ -17,6 +17,7 @@ namespace sluice {
 enum class VerifyMode : std::uint8_t { full, count, none };
 enum class ProgressMode : std::uint8_t { automatic, plain, none };
 enum class ExistingTables : std::uint8_t { fail, truncate, drop };
+enum class PlanFormat : std::uint8_t { toml, sql };
 
 // What decides the plan: the same for migrate, plan and inspect.
 struct PlanningOptions {
@@ -32,6 +33,7 @@ struct PlanningOptions {
   Mapping mapping;  // flags such as --on-misfit, and the tables of --config
   // Load into tables that are there: their columns and types decide.
   bool data_only = false;
+  ProgressMode progress = ProgressMode::automatic;
 };
 
 struct MigrateOptions : PlanningOptions {
@@ -41,8 +43,15 @@ struct MigrateOptions : PlanningOptions {
   VerifyMode verify = VerifyMode::full;
   bool dry_run = false;
   bool restart = false;
-  ProgressMode progress = ProgressMode::automatic;
+  // Create tables and everything that belongs to them, and load no rows.
+  bool schema_only = false;
   std::string report_directory;  // empty: none
+};
+
+struct PlanFileOptions : PlanningOptions {
+  std::string target;  // empty: none; only --data-only looks at it
+  PlanFormat format = PlanFormat::toml;
+  std::string output;  // empty: standard output
 };
 
 struct StatusOptions {

@@ -4,6 +4,8 @@
 #include <array>
 #include <cstdint>
 
+#include "engine/model/quote.h"
+
 namespace sluice {
 namespace {
 
@@ -31,7 +33,49 @@ std::string_view cut_to(std::string_view name, std::size_t bytes) {
   return name.substr(0, bytes);
 }
 
+bool is_capital(char c) { return c >= 'A' && c <= 'Z'; }
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_small(char c) { return (c >= 'a' && c <= 'z') || static_cast<unsigned char>(c) >= 0x80; }
+bool is_word(char c) { return is_capital(c) || is_digit(c) || is_small(c) || c == '_'; }
+
+// A capital at `place` that begins a word.
+bool begins_word(std::string_view name, std::size_t place) {
+  if (place == 0 || !is_capital(name[place])) return false;
+  const char before = name[place - 1];
+  if (is_small(before) || is_digit(before)) return true;
+  return is_capital(before) && place + 1 < name.size() && is_small(name[place + 1]);
+}
+
+std::string snake_case(std::string_view name) {
+  std::string snake;
+  bool gap = false;
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    if (!is_word(name[i])) {
+      gap = true;
+      continue;
+    }
+    const bool apart = gap || begins_word(name, i);
+    // What is written with a _ keeps it, leading ones and double ones too; no other one is put beside it.
+    if (apart && !snake.empty() && snake.back() != '_' && name[i] != '_') snake += '_';
+    snake += name[i];
+    gap = false;
+  }
+  return snake.empty() ? std::string(name) : fold_ascii(snake);
+}
+
 }  // namespace
+
+std::string identifier_in(Identifiers identifiers, std::string_view name) {
+  switch (identifiers) {
+    case Identifiers::lower:
+      return fold_ascii(name);
+    case Identifiers::snake:
+      return snake_case(name);
+    case Identifiers::preserve:
+      break;
+  }
+  return std::string(name);
+}
 
 std::string shortened(std::string_view name) {
   if (name.size() <= kNameBytesMax) return std::string(name);

@@ -118,6 +118,56 @@ TEST_F(OptionsTest, DefaultsAreTheDocumentedOnes) {
   EXPECT_FALSE(options.restart);
   EXPECT_EQ(options.progress, ProgressMode::automatic);
   EXPECT_EQ(options.report_directory, "");
+  EXPECT_EQ(options.mapping.json, JsonTarget::automatic);
+  EXPECT_EQ(options.mapping.bad_text, BadTextPolicy::stop);
+  EXPECT_EQ(options.mapping.identifiers, Identifiers::preserve);
+  EXPECT_FALSE(options.mapping.narrow_integers);
+  EXPECT_FALSE(options.mapping.keep_lengths);
+  EXPECT_FALSE(options.mapping.keep_rowid);
+  EXPECT_FALSE(options.data_only);
+  EXPECT_FALSE(options.schema_only);
+}
+
+TEST_F(OptionsTest, EveryWordOfTheMappingsFlagsIsTaken) {
+  const auto mapping = [](const std::string& flag, const std::string& word) {
+    return migrate_options({flag, word}).mapping;
+  };
+  EXPECT_EQ(mapping("--on-misfit", "widen").on_misfit, MisfitPolicy::widen);
+  EXPECT_EQ(mapping("--on-misfit", "reject").on_misfit, MisfitPolicy::reject);
+  EXPECT_EQ(mapping("--on-misfit", "fail").on_misfit, MisfitPolicy::fail);
+  EXPECT_EQ(mapping("--json", "auto").json, JsonTarget::automatic);
+  EXPECT_EQ(mapping("--json", "json").json, JsonTarget::json);
+  EXPECT_EQ(mapping("--json", "jsonb").json, JsonTarget::jsonb);
+  EXPECT_EQ(mapping("--json", "text").json, JsonTarget::text);
+  EXPECT_EQ(mapping("--bad-text", "stop").bad_text, BadTextPolicy::stop);
+  EXPECT_EQ(mapping("--bad-text", "reject").bad_text, BadTextPolicy::reject);
+  EXPECT_EQ(mapping("--bad-text", "replace").bad_text, BadTextPolicy::replace);
+  EXPECT_EQ(mapping("--bad-text", "strip").bad_text, BadTextPolicy::strip);
+  EXPECT_EQ(mapping("--bad-text", "bytea").bad_text, BadTextPolicy::bytea);
+  EXPECT_EQ(mapping("--identifiers", "preserve").identifiers, Identifiers::preserve);
+  EXPECT_EQ(mapping("--identifiers", "lower").identifiers, Identifiers::lower);
+  EXPECT_EQ(mapping("--identifiers", "snake").identifiers, Identifiers::snake);
+}
+
+TEST_F(OptionsTest, MappingFlagsReachTheirFieldsAndAreKeysToo) {
+  const auto expect_all = [](const MigrateOptions& options) {
+    EXPECT_TRUE(options.mapping.narrow_integers);
+    EXPECT_TRUE(options.mapping.keep_lengths);
+    EXPECT_TRUE(options.mapping.keep_rowid);
+    EXPECT_TRUE(options.data_only);
+  };
+  expect_all(migrate_options({"--narrow-ints", "--keep-lengths", "--keep-rowid", "--data-only"}));
+  expect_all(migrate_options(
+      {"--config",
+       config("narrow-ints = true\nkeep-lengths = true\nkeep-rowid = true\ndata-only = true\n")}));
+  EXPECT_TRUE(migrate_options({"--schema-only"}).schema_only);
+  EXPECT_EQ(migrate_options({"--config", config("on-misfit = \"fail\"\n")}).mapping.on_misfit,
+            MisfitPolicy::fail);
+}
+
+TEST_F(OptionsTest, FlagsThatContradictEachOtherAreRefused) {
+  EXPECT_TRUE(contains(refusal({"migrate", "a.db", "--data-only", "--schema-only"}), "--schema-only"));
+  EXPECT_TRUE(contains(refusal({"migrate", "a.db", "--data-only", "--table-handling", "drop"}), "truncate"));
 }
 
 TEST_F(OptionsTest, EveryFlagReachesItsField) {
@@ -221,6 +271,11 @@ TEST_F(OptionsTest, WrongWordsAreRefusedWithTheRightOnes) {
   EXPECT_TRUE(contains(refusal({"migrate", "a.db", "--verify", "maybe"}), "count, full, none"));
   EXPECT_TRUE(contains(refusal({"migrate", "a.db", "--table-handling", "cascade"}), "drop, fail, truncate"));
   EXPECT_TRUE(contains(refusal({"migrate", "a.db", "--progress", "loud"}), "auto, none, plain"));
+  EXPECT_TRUE(contains(refusal({"migrate", "a.db", "--on-misfit", "guess"}), "fail, reject, widen"));
+  EXPECT_TRUE(contains(refusal({"migrate", "a.db", "--json", "yes"}), "auto, json, jsonb, text"));
+  EXPECT_TRUE(
+      contains(refusal({"migrate", "a.db", "--bad-text", "x"}), "bytea, reject, replace, stop, strip"));
+  EXPECT_TRUE(contains(refusal({"migrate", "a.db", "--identifiers", "x"}), "lower, preserve, snake"));
 }
 
 TEST_F(OptionsTest, WhatIsNotUnderstoodIsNamed) {
