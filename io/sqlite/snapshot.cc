@@ -92,6 +92,11 @@ Snapshot::~Snapshot() {
 
 TableOutline Snapshot::outline(const SourceTable& table) const { return outline_of(*spare_, table); }
 
+std::vector<ForeignKeyCheck> Snapshot::check_foreign_keys(const SourceTable& table,
+                                                          std::size_t reader) const {
+  return sluice::check_foreign_keys(readers_[reader]->connection, catalog_, table);
+}
+
 void Snapshot::open(const std::filesystem::path& file, std::size_t readers, Access access) {
   readers_.reserve(readers);
   for (std::size_t i = 0; i < readers; ++i) readers_.push_back(std::make_unique<Reader>(file, access));

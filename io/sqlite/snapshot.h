@@ -23,7 +23,7 @@
 // must, and where a WAL database has no -wal it makes SQLite create an empty one, which is removed again.
 //
 // The constructor, catalog(), fingerprint() and outline() belong to one thread. Each reader(i) may be used
-// by a thread of its own, one at a time, beside that one.
+// by a thread of its own, one at a time, beside that one; check_foreign_keys() counts as its reader.
 
 #include <cstdint>
 #include <filesystem>
@@ -33,6 +33,7 @@
 
 #include "engine/model/catalog.h"
 #include "engine/model/load.h"
+#include "io/sqlite/foreign_keys.h"
 #include "io/sqlite/handle.h"
 #include "io/sqlite/scan.h"
 
@@ -59,6 +60,10 @@ class Snapshot {
   [[nodiscard]] const Catalog& catalog() const { return catalog_; }
   // Where the table could be cut; see outline.h.
   [[nodiscard]] TableOutline outline(const SourceTable& table) const;
+
+  // The table's foreign keys against the rows of this state; see foreign_keys.h.
+  [[nodiscard]] std::vector<ForeignKeyCheck> check_foreign_keys(const SourceTable& table,
+                                                                std::size_t reader) const;
 
   // Which state this is, for the ledger: "dev=66307 ino=12 size=8192 mtime=... page=4096 pages=2 change=7
   // schema=1 wal=none". Equal means surely unchanged. Different means only that it may have changed: a
