@@ -49,8 +49,9 @@ struct WrittenType {
 std::optional<WrittenType> parse_type(std::string_view written);
 
 struct ColumnMapping {
-  std::string column;  // of the source
-  std::string origin;  // file:line
+  std::string column;    // of the source
+  std::string origin;    // file:line
+  bool exclude = false;  // does not arrive; only where the tables are there already
   std::optional<std::string> target;
   std::optional<WrittenType> type;
   Conversion conversion;
