@@ -101,7 +101,7 @@ void add_planning_options(CLI::App& app, PlanningOptions& options) {
       "Values that their declared type cannot hold: widen the column to a type that\n"
       "takes them all, reject the rows, or fail before the first row [reject]")
       ->type_name("MODE");
-  add_choice<JsonTarget>(app, "--json", options.mapping.json,
+  add_choice<JsonTarget>(app, "--json-type", options.mapping.json,
                          {{"auto", JsonTarget::automatic},
                           {"json", JsonTarget::json},
                           {"jsonb", JsonTarget::jsonb},

@@ -135,10 +135,10 @@ TEST_F(OptionsTest, EveryWordOfTheMappingsFlagsIsTaken) {
   EXPECT_EQ(mapping("--on-misfit", "widen").on_misfit, MisfitPolicy::widen);
   EXPECT_EQ(mapping("--on-misfit", "reject").on_misfit, MisfitPolicy::reject);
   EXPECT_EQ(mapping("--on-misfit", "fail").on_misfit, MisfitPolicy::fail);
-  EXPECT_EQ(mapping("--json", "auto").json, JsonTarget::automatic);
-  EXPECT_EQ(mapping("--json", "json").json, JsonTarget::json);
-  EXPECT_EQ(mapping("--json", "jsonb").json, JsonTarget::jsonb);
-  EXPECT_EQ(mapping("--json", "text").json, JsonTarget::text);
+  EXPECT_EQ(mapping("--json-type", "auto").json, JsonTarget::automatic);
+  EXPECT_EQ(mapping("--json-type", "json").json, JsonTarget::json);
+  EXPECT_EQ(mapping("--json-type", "jsonb").json, JsonTarget::jsonb);
+  EXPECT_EQ(mapping("--json-type", "text").json, JsonTarget::text);
   EXPECT_EQ(mapping("--bad-text", "stop").bad_text, BadTextPolicy::stop);
   EXPECT_EQ(mapping("--bad-text", "reject").bad_text, BadTextPolicy::reject);
   EXPECT_EQ(mapping("--bad-text", "replace").bad_text, BadTextPolicy::replace);
@@ -272,7 +272,7 @@ TEST_F(OptionsTest, WrongWordsAreRefusedWithTheRightOnes) {
   EXPECT_TRUE(contains(refusal({"migrate", "a.db", "--table-handling", "cascade"}), "drop, fail, truncate"));
   EXPECT_TRUE(contains(refusal({"migrate", "a.db", "--progress", "loud"}), "auto, none, plain"));
   EXPECT_TRUE(contains(refusal({"migrate", "a.db", "--on-misfit", "guess"}), "fail, reject, widen"));
-  EXPECT_TRUE(contains(refusal({"migrate", "a.db", "--json", "yes"}), "auto, json, jsonb, text"));
+  EXPECT_TRUE(contains(refusal({"migrate", "a.db", "--json-type", "yes"}), "auto, json, jsonb, text"));
   EXPECT_TRUE(
       contains(refusal({"migrate", "a.db", "--bad-text", "x"}), "bytea, reject, replace, stop, strip"));
   EXPECT_TRUE(contains(refusal({"migrate", "a.db", "--identifiers", "x"}), "lower, preserve, snake"));
