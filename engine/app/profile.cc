@@ -4,21 +4,300 @@
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
 #include <optional>
+#include <utility>
 
 #include "engine/model/error.h"
+#include "engine/model/quote.h"
 #include "engine/plan/declared_type.h"
+#include "io/wire/column_profile.h"
+#include "io/wire/row_encoder.h"
 #include "io/wire/type_fit.h"
 
 namespace sluice {
 namespace {
 
-using Candidates = std::vector<std::vector<PgType>>;  // per column
-
 struct ScanTask {
-  std::size_t table = 0;
+  const TablePlan* plan = nullptr;
   const Extent* extent = nullptr;
+  std::size_t table = 0;  // for the caller
 };
+
+void add_tasks(std::vector<ScanTask>& tasks, const TablePlan& plan, std::size_t table) {
+  for (const Extent& extent : plan.extents) tasks.push_back({&plan, &extent, table});
+}
+
+// `visit` reads each task's scan to its end, several at a time; `record` then gets the tasks one by one and
+// in their order, whatever the order in which they were finished, so that the outcome does not depend on it.
+void scan_all(Snapshot& snapshot, const std::vector<ScanTask>& tasks,
+              const std::function<void(std::size_t task, Scan& scan)>& visit,
+              const std::function<void(std::size_t task)>& record, Console& console,
+              const StopRequest& stop) {
+  std::vector<bool> finished(tasks.size());
+  std::size_t recorded = 0;
+  std::atomic<std::size_t> done{0};
+  PipelineWork work;
+  work.lanes = snapshot.readers();
+  work.tasks = tasks.size();
+  work.body = [&](std::size_t lane, std::size_t task) {
+    const auto scan = snapshot.reader(lane).scan(*tasks[task].plan, *tasks[task].extent);
+    visit(task, *scan);
+    done.fetch_add(1, std::memory_order_relaxed);
+  };
+  work.record = [&](std::size_t task) {
+    finished[task] = true;
+    for (; recorded < tasks.size() && finished[recorded]; ++recorded) record(recorded);
+  };
+  const Ticker ticker(console.interval_seconds(), [&] {
+    console.progress("profile", done.load(std::memory_order_relaxed), tasks.size());
+  });
+  if (!run_pipeline(work, stop)) {
+    throw Error(Fault::interrupted, "stopped before the first row", "run the same command again");
+  }
+}
+
+// ---- facts ----
+
+const SourceTable& source_of(const Catalog& catalog, const std::string& name) {
+  const auto found = std::find_if(catalog.tables.begin(), catalog.tables.end(),
+                                  [&](const SourceTable& table) { return table.name == name; });
+  if (found == catalog.tables.end()) throw Error(Fault::internal, "a planned table is not in the catalog");
+  return *found;
+}
+
+// True when SQLite itself keeps anything out of the column that its planned type does not take. It does not
+// check what a VIRTUAL column computes.
+bool is_guaranteed(const SourceTable& table, const ColumnPlan& column) {
+  const SourceColumn& source = table.columns[column.place];
+  if (!table.strict || source.generated == Generated::virtual_column) return false;
+  if (column.conversion.any() || column.modifier.any() || !column.type_name.empty()) return false;
+  const std::string declared = fold_ascii(source.declared_type);
+  if (declared == "int" || declared == "integer") {
+    return column.type == PgType::int8 || column.type == PgType::numeric || column.type == PgType::text;
+  }
+  if (declared == "real") return column.type == PgType::float8;
+  return declared == "blob" && column.type == PgType::bytea;
+}
+
+// What is read of a table, and what of it is looked at.
+struct ProfiledTable {
+  TablePlan plan;
+  std::vector<ProfiledColumn> wishes;  // by column of this plan
+};
+
+ProfiledTable reduced_to_doubtful(const TablePlan& plan, const SourceTable& source) {
+  const auto in_key = [&](std::size_t column) {
+    return std::find(plan.key_columns.begin(), plan.key_columns.end(), column) != plan.key_columns.end();
+  };
+  ProfiledTable table;
+  std::vector<bool> examined(plan.columns.size());
+  bool key_examined = true;
+  for (std::size_t i = 0; i < plan.columns.size(); ++i) {
+    // The smallest and the largest rowid cost nothing, though its class is certain.
+    examined[i] = source.rowid_alias == plan.columns[i].place || !is_guaranteed(source, plan.columns[i]);
+    if (in_key(i) && !examined[i]) key_examined = false;
+  }
+  table.plan = plan;
+  // The rowid names a row as well, where columns of the key are not read for their own sake.
+  if (!key_examined && !plan.rowid_name.empty()) {
+    table.plan.row_key = RowKey::rowid;
+    table.plan.key_columns.clear();
+  }
+  const bool keep_key = table.plan.row_key != RowKey::rowid;
+  table.plan.columns.clear();
+  std::vector<std::size_t> place_of(plan.columns.size());
+  for (std::size_t i = 0; i < plan.columns.size(); ++i) {
+    if (!examined[i] && !(keep_key && in_key(i))) continue;
+    place_of[i] = table.plan.columns.size();
+    table.plan.columns.push_back(plan.columns[i]);
+    const bool primary = source.columns[plan.columns[i].place].key_position > 0;
+    table.wishes.push_back({examined[i], primary && source.rowid_alias != plan.columns[i].place});
+  }
+  for (std::size_t& column : table.plan.key_columns) column = place_of[column];
+  return table;
+}
+
+// What only the whole column can tell.
+void settle_examples(TableFacts& facts, const TablePlan& plan) {
+  for (const ColumnPlan& column : plan.columns) {
+    ColumnFacts& found = facts.columns[column.place];
+    const bool doubles = column.type == PgType::float8 || found.reals > 0;
+    if (!doubles) found.examples[static_cast<std::size_t>(Surprise::integer_beyond_double)].reset();
+  }
+}
+
+}  // namespace
+
+SourceFacts profile_source(Snapshot& snapshot, const MigrationPlan& plan, Console& console,
+                           const StopRequest& stop) {
+  SourceFacts facts;
+  std::vector<ProfiledTable> tables;
+  tables.reserve(plan.tables.size());
+  std::vector<ScanTask> tasks;
+  for (const TablePlan& planned : plan.tables) {
+    const SourceTable& source = source_of(snapshot.catalog(), planned.source);
+    facts[planned.source].columns.resize(source.columns.size());
+    tables.push_back(reduced_to_doubtful(planned, source));
+    add_tasks(tasks, tables.back().plan, tables.size() - 1);
+  }
+  std::vector<std::optional<TableProfile>> parts(tasks.size());
+  const auto visit = [&](std::size_t task, Scan& scan) {
+    const ProfiledTable& table = tables[tasks[task].table];
+    TableProfile profile(table.plan, table.wishes);
+    while (const std::optional<Row> row = scan.next()) profile.add(*row);
+    parts[task] = std::move(profile);
+  };
+  const auto record = [&](std::size_t task) {
+    const TablePlan& table = tables[tasks[task].table].plan;
+    TableFacts& sum = facts[table.source];
+    sum.rows += parts[task]->rows();
+    for (std::size_t i = 0; i < table.columns.size(); ++i) {
+      sum.columns[table.columns[i].place].add(parts[task]->facts(i));
+    }
+    parts[task].reset();
+  };
+  scan_all(snapshot, tasks, visit, record, console, stop);
+  for (const TablePlan& planned : plan.tables) settle_examples(facts[planned.source], planned);
+  return facts;
+}
+
+// ---- misfits of the plan ----
+
+namespace {
+
+// Asks the encoder about one column at a time, since of a row it names the first misfit only.
+class MisfitCounter {
+ public:
+  // `columns`: of the plan, which must outlive the counter.
+  MisfitCounter(const TablePlan& plan, const std::vector<std::size_t>& columns) : plan_(&plan) {
+    for (const std::size_t column : columns) {
+      TablePlan alone;
+      alone.columns = {plan.columns[column]};
+      columns_.push_back({column, RowEncoder(alone), {}});
+    }
+  }
+
+  void add(Row row) {
+    for (Column& column : columns_) {
+      scratch_.clear();
+      if (column.encoder.encode(row.subspan(column.index, 1), scratch_)) [[likely]]
+        continue;
+      if (column.found.rows++ > 0) continue;
+      column.found.reason = column.encoder.reject().reason;
+      column.found.key = describe_key(*plan_, row);
+    }
+  }
+
+  [[nodiscard]] std::size_t size() const { return columns_.size(); }
+  [[nodiscard]] const PlannedMisfit& found(std::size_t place) const { return columns_[place].found; }
+
+ private:
+  struct Column {
+    std::size_t index;
+    RowEncoder encoder;
+    PlannedMisfit found;  // without its names
+  };
+  const TablePlan* plan_;
+  std::vector<Column> columns_;
+  Buffer scratch_;
+};
+
+// Only these columns of the plan, and those of its key. `columns` become their places in the result.
+TablePlan narrowed_to(const TablePlan& plan, std::vector<std::size_t>& columns) {
+  TablePlan narrow = plan;
+  narrow.columns.clear();
+  std::vector<std::size_t> place_of(plan.columns.size());
+  for (std::size_t i = 0; i < plan.columns.size(); ++i) {
+    const auto holds = [i](const std::vector<std::size_t>& list) {
+      return std::find(list.begin(), list.end(), i) != list.end();
+    };
+    if (!holds(columns) && !holds(plan.key_columns)) continue;
+    place_of[i] = narrow.columns.size();
+    narrow.columns.push_back(plan.columns[i]);
+  }
+  for (std::size_t& column : narrow.key_columns) column = place_of[column];
+  for (std::size_t& column : columns) column = place_of[column];
+  return narrow;
+}
+
+}  // namespace
+
+std::vector<PlannedMisfit> find_misfits(Snapshot& snapshot, const MigrationPlan& plan,
+                                        const std::vector<PlannedColumn>& columns, Console& console,
+                                        const StopRequest& stop) {
+  struct JudgedTable {
+    TablePlan plan;
+    std::vector<std::size_t> columns;
+    std::vector<PlannedMisfit> found;  // one per column
+  };
+  std::vector<JudgedTable> tables;
+  tables.reserve(plan.tables.size());
+  std::vector<ScanTask> tasks;
+  for (const TablePlan& planned : plan.tables) {
+    std::vector<std::size_t> judged;
+    for (std::size_t i = 0; i < planned.columns.size(); ++i) {
+      const bool wanted = std::any_of(columns.begin(), columns.end(), [&](const PlannedColumn& column) {
+        return column.table == planned.source && column.column == planned.columns[i].source;
+      });
+      if (wanted) judged.push_back(i);
+    }
+    if (judged.empty()) continue;
+    TablePlan narrow = narrowed_to(planned, judged);
+    tables.push_back({std::move(narrow), judged, std::vector<PlannedMisfit>(judged.size())});
+    add_tasks(tasks, tables.back().plan, tables.size() - 1);
+  }
+  std::vector<std::optional<MisfitCounter>> parts(tasks.size());
+  const auto visit = [&](std::size_t task, Scan& scan) {
+    const JudgedTable& table = tables[tasks[task].table];
+    MisfitCounter counter(table.plan, table.columns);
+    while (const std::optional<Row> row = scan.next()) counter.add(*row);
+    parts[task] = std::move(counter);
+  };
+  const auto record = [&](std::size_t task) {
+    std::vector<PlannedMisfit>& sums = tables[tasks[task].table].found;
+    for (std::size_t i = 0; i < sums.size(); ++i) {
+      const PlannedMisfit& part = parts[task]->found(i);
+      if (sums[i].rows == 0) {
+        sums[i] = part;
+      } else {
+        sums[i].rows += part.rows;
+      }
+    }
+    parts[task].reset();
+  };
+  scan_all(snapshot, tasks, visit, record, console, stop);
+
+  std::vector<PlannedMisfit> misfits;
+  for (const JudgedTable& table : tables) {
+    for (std::size_t i = 0; i < table.found.size(); ++i) {
+      if (table.found[i].rows == 0) continue;
+      misfits.push_back(table.found[i]);
+      misfits.back().table = table.plan.source;
+      misfits.back().column = table.plan.columns[table.columns[i]].source;
+    }
+  }
+  return misfits;
+}
+
+std::vector<PlannedMisfit> find_misfits(Snapshot& snapshot, const MigrationPlan& plan, Console& console,
+                                        const StopRequest& stop) {
+  std::vector<PlannedColumn> columns;
+  for (const TablePlan& table : plan.tables) {
+    for (const ColumnPlan& column : table.columns) {
+      if (!column.conversion.any() && !column.modifier.any() && column.type_name.empty()) continue;
+      columns.push_back({table.source, column.source});
+    }
+  }
+  if (columns.empty()) return {};
+  return find_misfits(snapshot, plan, columns, console, stop);
+}
+
+// ---- widening by the encoder ----
+
+namespace {
+
+using Candidates = std::vector<std::vector<PgType>>;  // per column
 
 // Counts misfits of the tables that have candidates; the others come back empty.
 std::vector<std::optional<TypeFit>> scan_tables(Snapshot& snapshot, const MigrationPlan& plan,
@@ -29,30 +308,19 @@ std::vector<std::optional<TypeFit>> scan_tables(Snapshot& snapshot, const Migrat
   for (std::size_t table = 0; table < plan.tables.size(); ++table) {
     if (candidates[table].empty()) continue;
     fits[table].emplace(candidates[table]);
-    for (const Extent& extent : plan.tables[table].extents) tasks.push_back({table, &extent});
+    add_tasks(tasks, plan.tables[table], table);
   }
   std::vector<std::optional<TypeFit>> parts(tasks.size());
-  std::atomic<std::size_t> done{0};
-  PipelineWork work;
-  work.lanes = snapshot.readers();
-  work.tasks = tasks.size();
-  work.body = [&](std::size_t lane, std::size_t task) {
+  const auto visit = [&](std::size_t task, Scan& scan) {
     TypeFit fit(candidates[tasks[task].table]);
-    const auto scan = snapshot.reader(lane).scan(plan.tables[tasks[task].table], *tasks[task].extent);
-    while (const std::optional<Row> row = scan->next()) fit.add(*row);
+    while (const std::optional<Row> row = scan.next()) fit.add(*row);
     parts[task] = std::move(fit);
-    done.fetch_add(1, std::memory_order_relaxed);
   };
-  work.record = [&](std::size_t task) {
+  const auto record = [&](std::size_t task) {
     fits[tasks[task].table]->merge(*parts[task]);
     parts[task].reset();
   };
-  const Ticker ticker(console.interval_seconds(), [&] {
-    console.progress("profile", done.load(std::memory_order_relaxed), tasks.size());
-  });
-  if (!run_pipeline(work, stop)) {
-    throw Error(Fault::interrupted, "stopped before the first row", "run the same command again");
-  }
+  scan_all(snapshot, tasks, visit, record, console, stop);
   return fits;
 }
 

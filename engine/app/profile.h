@@ -1,19 +1,56 @@
 #pragma once
-// Looking at every value before the first row moves: which columns hold what their declared type cannot.
+// Looking at every value before the first row moves. Each function is one scan of what it needs, with all
+// readers of the snapshot, and throws Error (interrupted) when stopped, (source_unreadable) when the file is.
 
+#include <cstdint>
+#include <string>
 #include <vector>
 
 #include "engine/app/console.h"
+#include "engine/model/facts.h"
 #include "engine/model/plan.h"
 #include "engine/plan/planner.h"
 #include "engine/run/range_pipeline.h"
 #include "io/sqlite/snapshot.h"
+#include "io/wire/type_table.h"
 
 namespace sluice {
 
+// The facts of every planned column of every planned table. What SQLite guarantees is not read at all: the
+// columns of a STRICT table that are declared INT, INTEGER, REAL or BLOB and planned as what they are. The
+// planned type decides which columns have the form of every text examined (see io/wire/column_profile.h), and
+// nothing else: that a plan widens a column does not change its facts. The same plan gives the same facts,
+// examples included.
+SourceFacts profile_source(Snapshot& snapshot, const MigrationPlan& plan, Console& console,
+                           const StopRequest& stop);
+
+// Values that their planned column does not take, conversions and modifiers included. The judge is the
+// encoder.
+struct PlannedMisfit {
+  std::string table;  // of the source, as the next
+  std::string column;
+  std::uint64_t rows = 0;
+  Misfit reason = Misfit::none;  // of the first row, in the order of the key
+  std::string key;               // of the same: "id = 17"
+};
+
+struct PlannedColumn {
+  std::string table;  // of the source
+  std::string column;
+};
+
+// Columns with misfits, by table and column of the plan. Only the tables of `columns` are read.
+std::vector<PlannedMisfit> find_misfits(Snapshot& snapshot, const MigrationPlan& plan,
+                                        const std::vector<PlannedColumn>& columns, Console& console,
+                                        const StopRequest& stop);
+// Of the columns that have a conversion, a modifier or a type of the target's own: what the facts cannot
+// tell.
+std::vector<PlannedMisfit> find_misfits(Snapshot& snapshot, const MigrationPlan& plan, Console& console,
+                                        const StopRequest& stop);
+
 // Scans the planned tables with all readers. A column whose values do not all fit its type gets the first
 // type of its ladder that takes them all, or else the one that takes most. One pass over every table, and
-// a second one over those with misfits. Throws Error (interrupted) when stopped.
+// a second one over those with misfits.
 std::vector<ColumnWidening> find_widenings(Snapshot& snapshot, const MigrationPlan& plan, Console& console,
                                            const StopRequest& stop);
 

@@ -16,7 +16,8 @@ void ColumnFacts::add(const ColumnFacts& other) {
         &ColumnFacts::reals_whole, &ColumnFacts::reals_whole_beyond_double, &ColumnFacts::reals_infinite,
         &ColumnFacts::reals_zero_or_one, &ColumnFacts::texts_empty, &ColumnFacts::texts_with_nul,
         &ColumnFacts::texts_invalid_utf8, &ColumnFacts::texts_replaced, &ColumnFacts::blobs_of_16_bytes,
-        &ColumnFacts::blobs_of_text, &ColumnFacts::bytes_total, &ColumnFacts::forms_examined}) {
+        &ColumnFacts::blobs_of_text, &ColumnFacts::bytes_total, &ColumnFacts::forms_examined,
+        &ColumnFacts::dates_beyond_timestamp}) {
     this->*member += other.*member;
   }
   characters_longest = std::max(characters_longest, other.characters_longest);
@@ -57,7 +58,8 @@ std::uint64_t misfits_of(const ColumnFacts& facts, PgType type) {
     case PgType::time:
       return other_than(facts.of_form(TextForm::time));
     case PgType::timestamp:
-      return other_than(facts.of_form(TextForm::date) + facts.of_form(TextForm::timestamp));
+      return other_than(facts.of_form(TextForm::date) - facts.dates_beyond_timestamp +
+                        facts.of_form(TextForm::timestamp));
     case PgType::timestamptz:
       return other_than(facts.of_form(TextForm::timestamptz));
     case PgType::json:

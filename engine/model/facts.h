@@ -44,7 +44,7 @@ enum class Surprise : std::uint8_t {
   infinite,
   nul_character,
   invalid_utf8,
-  form_not_declared,  // text that is not the date, boolean, JSON or UUID that was declared
+  form_not_declared,  // text that is not the date, boolean, JSON or UUID that was declared; the integer 2
   null_in_key,
   longest,  // over 1 MB
 };
@@ -88,6 +88,7 @@ struct ColumnFacts {
   // (dates, times, booleans, JSON, UUID); elsewhere a sample, for information alone.
   std::uint64_t forms_examined = 0;
   std::array<std::uint64_t, kTextFormCount> forms{};
+  std::uint64_t dates_beyond_timestamp = 0;  // of form date, later than the year 294276
 
   std::array<std::optional<Example>, kSurpriseCount> examples{};
 

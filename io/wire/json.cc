@@ -230,14 +230,43 @@ void append_utf8(std::string& text, unsigned code) {
   }
 }
 
+// The value of four hex digits.
+unsigned code_at(std::string_view text, std::size_t at) {
+  unsigned code = 0;
+  for (std::size_t i = at; i < at + 4; ++i) code = code << 4 | static_cast<unsigned>(hex_value(text[i]));
+  return code;
+}
+
+// The character whose \uxxxx has its digits at `at`, with its other half if it has one; moves `at` past it.
+JsonbResult take_unicode_escape(std::string_view text, std::size_t& at, unsigned& code) {
+  code = code_at(text, at);
+  at += 4;
+  if (code == 0) return JsonbResult::nul_escape;
+  if (code < 0xD800 || code > 0xDFFF) return JsonbResult::ok;
+  if (code >= 0xDC00 || text.substr(at, 2) != "\\u") return JsonbResult::lone_surrogate;
+  const unsigned low = code_at(text, at + 2);
+  if (low < 0xDC00 || low > 0xDFFF) return JsonbResult::lone_surrogate;
+  code = 0x10000 + ((code - 0xD800) << 10 | (low - 0xDC00));
+  at += 6;
+  return JsonbResult::ok;
+}
+
+// Whether append_unescaped() would succeed.
+JsonbResult check_escapes(std::string_view text) {
+  for (std::size_t at = text.find('\\'); at != std::string_view::npos; at = text.find('\\', at)) {
+    const bool unicode = text[at + 1] == 'u';
+    at += 2;
+    unsigned code = 0;
+    if (!unicode) continue;
+    if (const JsonbResult result = take_unicode_escape(text, at, code); result != JsonbResult::ok)
+      return result;
+  }
+  return JsonbResult::ok;
+}
+
 // Appends the characters that a string stands for, never more bytes than it has. REQUIRES: well-formed
 // escapes.
 JsonbResult append_unescaped(std::string& decoded, std::string_view text) {
-  const auto code_at = [text](std::size_t at) {
-    unsigned code = 0;
-    for (std::size_t i = at; i < at + 4; ++i) code = code << 4 | static_cast<unsigned>(hex_value(text[i]));
-    return code;
-  };
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t backslash = std::min(text.find('\\', at), text.size());
     decoded.append(text, at, backslash - at);
@@ -260,16 +289,9 @@ JsonbResult append_unescaped(std::string& decoded, std::string_view text) {
         decoded.push_back('\t');
         break;
       case 'u': {
-        unsigned code = code_at(at);
-        at += 4;
-        if (code == 0) return JsonbResult::nul_escape;
-        if (code >= 0xD800 && code <= 0xDFFF) {
-          if (code >= 0xDC00 || text.substr(at, 2) != "\\u") return JsonbResult::lone_surrogate;
-          const unsigned low = code_at(at + 2);
-          if (low < 0xDC00 || low > 0xDFFF) return JsonbResult::lone_surrogate;
-          code = 0x10000 + ((code - 0xD800) << 10 | (low - 0xDC00));
-          at += 6;
-        }
+        unsigned code = 0;
+        const JsonbResult result = take_unicode_escape(text, at, code);
+        if (result != JsonbResult::ok) return result;
         append_utf8(decoded, code);
         break;
       }
@@ -404,6 +426,8 @@ class Number {
   std::ptrdiff_t dscale_ = 0;
 };
 
+constexpr std::size_t kPrintedMax = 0x3FFFFFFF;  // MaxAllocSize in the server's memutils.h
+
 // The document as a tree, and the tree as text. The text has to wait until the whole object is known,
 // since its members change places. Nodes are small and borrow their bytes.
 class JsonbTree {
@@ -452,7 +476,6 @@ class JsonbTree {
 
   // REQUIRES: a whole document. False when it grows too long, with the beginning written.
   [[nodiscard]] bool print(Buffer& out) const {
-    constexpr std::size_t kPrintedMax = 0x3FFFFFFF;  // MaxAllocSize in the server's memutils.h
     const std::size_t start = out.size();
     struct Progress {
       std::uint32_t node;
@@ -590,6 +613,120 @@ class JsonbTree {
 };
 
 }  // namespace
+
+// Faults in the order in which JsonbTree finds them, so that both name the same one.
+class JsonExaminer::Events {
+ public:
+  explicit Events(JsonExaminer& memory) : memory_(memory) {}
+
+  bool begin_object() {
+    memory_.objects_.push_back(memory_.keys_.size());
+    return true;
+  }
+  bool end_object() {
+    const std::size_t first = memory_.objects_.back();
+    memory_.objects_.pop_back();
+    if (repeats(first)) result_ = JsonbResult::duplicate_keys;
+    memory_.keys_.resize(first);
+    return true;
+  }
+  static constexpr bool begin_array() { return true; }
+  static constexpr bool end_array() { return true; }
+  bool key(std::string_view text, bool escaped) {
+    if (escaped) {
+      std::string& decoded = memory_.decoded_.emplace_back();
+      const JsonbResult result = append_unescaped(decoded, text);
+      if (result != JsonbResult::ok) return fail(result);
+      text = decoded;
+    }
+    memory_.keys_.push_back({text, signature_of(text)});
+    return true;
+  }
+  bool string(std::string_view text, bool escaped) {
+    if (!escaped) return true;
+    const JsonbResult result = check_escapes(text);
+    return result == JsonbResult::ok || fail(result);
+  }
+  bool number(std::string_view text) {
+    if (prints_as_written(text)) return true;
+    const Number number(text);
+    if (!number.in_range()) return fail(JsonbResult::number_out_of_range);
+    printed_size_ += number.printed_size();
+    return true;
+  }
+  static constexpr bool literal(std::string_view) { return true; }
+
+  // What kept an event from going on; or ok, or duplicate_keys.
+  [[nodiscard]] JsonbResult result() const { return result_; }
+  // Of the numbers that may print longer than they were written. Everything else grows by a blank at most.
+  [[nodiscard]] std::size_t printed_size() const { return printed_size_; }
+
+ private:
+  bool fail(JsonbResult result) {
+    result_ = result;
+    return false;
+  }
+
+  // Length and the first eight bytes, which is where names differ.
+  [[nodiscard]] std::uint64_t signature_of(std::string_view name) const {
+    std::uint64_t word = 0;
+    if (name.size() >= sizeof word) {
+      std::memcpy(&word, name.data(), sizeof word);
+    } else if (!name.empty()) {
+      std::memcpy(&word, name.data(), name.size());
+    }
+    return word * 0x9E3779B97F4A7C15u + name.size();
+  }
+
+  // Whether two keys from `first` on are the same.
+  [[nodiscard]] bool repeats(std::size_t first) {
+    constexpr std::size_t kFew = 16;
+    std::vector<Key>& keys = memory_.keys_;
+    if (keys.size() - first <= kFew) {
+      for (std::size_t i = first + 1; i < keys.size(); ++i) {
+        for (std::size_t j = first; j < i; ++j) {
+          if (keys[i].signature == keys[j].signature && keys[i].name == keys[j].name) return true;
+        }
+      }
+      return false;
+    }
+    const auto begin = keys.begin() + static_cast<std::ptrdiff_t>(first);
+    std::sort(begin, keys.end(), [](const Key& left, const Key& right) {
+      return left.signature != right.signature ? left.signature < right.signature : left.name < right.name;
+    });
+    return std::adjacent_find(begin, keys.end(), [](const Key& left, const Key& right) {
+             return left.name == right.name;
+           }) != keys.end();
+  }
+
+  JsonExaminer& memory_;
+  JsonbResult result_ = JsonbResult::ok;
+  std::size_t printed_size_ = 0;
+};
+
+JsonExamination JsonExaminer::examine(std::string_view text, const JsonLimits& limits) {
+  keys_.clear();
+  objects_.clear();
+  if (!decoded_.empty()) decoded_.clear();
+  Events events(*this);
+  switch (Walk(text, events).run(limits.depth_max)) {
+    case WalkEnd::malformed:
+      return {JsonCheck::malformed, JsonbResult::malformed};
+    case WalkEnd::too_deep:
+      return {JsonCheck::too_deep, JsonbResult::too_deep};
+    case WalkEnd::stopped:
+      // json may still take it: the rest has not been read.
+      return {check_json(text, limits), events.result()};
+    case WalkEnd::ok:
+      break;
+  }
+  if (events.printed_size() > 0 && events.printed_size() + 2 * text.size() > kPrintedMax) {
+    // Rare, and whether it is too long depends on the order of the members.
+    Buffer printed;
+    return {JsonCheck::ok, canonical_jsonb(text, printed, limits)};
+  }
+  return {JsonCheck::ok, events.result()};
+}
 
 JsonCheck check_json(std::string_view text, const JsonLimits& limits) {
   NoEvents events;

@@ -7,7 +7,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "io/wire/buffer.h"
 
@@ -53,5 +56,28 @@ constexpr bool is_written(JsonbResult result) {
 // Of several faults it reports one; the server may name another. Not checked: single strings, arrays and
 // objects beyond 256 MB, which jsonb cannot hold either (54000).
 [[nodiscard]] JsonbResult canonical_jsonb(std::string_view text, Buffer& out, const JsonLimits& limits = {});
+
+struct JsonExamination {
+  JsonCheck check = JsonCheck::malformed;      // what check_json() says
+  JsonbResult jsonb = JsonbResult::malformed;  // what canonical_jsonb() says; ok: jsonb loses nothing
+};
+
+// Both answers in one pass that prints nothing. It keeps its memory from one text to the next: one object per
+// thread, and no allocation for the usual document.
+class JsonExaminer {
+ public:
+  [[nodiscard]] JsonExamination examine(std::string_view text, const JsonLimits& limits = {});
+
+ private:
+  class Events;
+  struct Key {
+    std::string_view name;    // decoded
+    std::uint64_t signature;  // different for different names, mostly
+  };
+
+  std::vector<Key> keys_;             // of the objects still open, innermost last
+  std::vector<std::size_t> objects_;  // where their keys begin
+  std::deque<std::string> decoded_;   // the names that had escapes
+};
 
 }  // namespace sluice

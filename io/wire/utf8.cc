@@ -145,6 +145,8 @@ TextCheck check_byte_by_byte(std::string_view text) {
 
 }  // namespace
 
+bool is_plain(std::string_view text) { return plain_text(text.data(), text.size()); }
+
 TextCheck check_text(std::string_view text) {
   if (plain_text(text.data(), text.size())) return TextCheck::ok;
   return check_byte_by_byte(text);

@@ -46,6 +46,11 @@ Printed print(std::string_view text, const JsonLimits& limits = {}) {
   EXPECT_TRUE(buffer.view().starts_with("before"));
   const std::string written(buffer.view().substr(6));
   EXPECT_EQ(is_written(result), !written.empty()) << text;
+  // One look without printing says the same; and what it remembers of one text does not reach the next.
+  static JsonExaminer examiner;
+  const JsonExamination examined = examiner.examine({block.get(), text.size()}, limits);
+  EXPECT_EQ(examined.jsonb, result) << text;
+  EXPECT_EQ(examined.check, check(text, limits)) << text;
   return {result, written};
 }
 
@@ -522,6 +527,28 @@ TEST(CanonicalJsonb, KeepsTheLastOfRepeatedNamesAndSaysSo) {
   EXPECT_EQ(print(R"({"a":1,"\u0061":{"x":[]}})"), lossy(R"({"a": {"x": []}})"));
   EXPECT_EQ(print(R"([{"a":{"b":1,"b":2},"a":0}])"), lossy(R"([{"a": 0}])"));
   EXPECT_EQ(print(R"({"a":1,"A":2})"), good(R"({"A": 2, "a": 1})"));
+}
+
+TEST(CanonicalJsonb, FindsRepeatedNamesAmongFewAndMany) {
+  for (const std::size_t count : {2, 3, 15, 16, 17, 40, 500}) {
+    for (const std::size_t same : {std::size_t{0}, count / 2, count - 1}) {
+      std::string unique;
+      std::string repeated;
+      for (std::size_t i = 0; i < count; ++i) {
+        // Names that differ only after their first eight bytes, too.
+        const std::string prefix = i % 2 == 0 ? "key" : "a name of some length, ";
+        const std::string rest = (i + 1 == count ? "" : ",");
+        unique += '"' + prefix + std::to_string(i) + "\":{\"key0\":0}" + rest;
+        const std::size_t number = i + 1 == count && same != i ? same : i;
+        const std::string other = number % 2 == 0 ? "key" : "a name of some length, ";
+        repeated += '"' + other + std::to_string(number) + "\":{\"key0\":0}" + rest;
+      }
+      EXPECT_EQ(print("{" + unique + "}").result, JsonbResult::ok) << count;
+      const bool repeats = same + 1 != count;
+      EXPECT_EQ(print("{" + repeated + "}").result, repeats ? JsonbResult::duplicate_keys : JsonbResult::ok)
+          << count << ' ' << same;
+    }
+  }
 }
 
 TEST(CanonicalJsonb, RefusesWhatTheServerRefuses) {

@@ -1,0 +1,230 @@
+#include "engine/app/profile.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/model/error.h"
+#include "engine/plan/planner.h"
+#include "unit/sqlite_fixture.h"
+
+namespace sluice {
+namespace {
+
+using testing::Folder;
+using testing::Writer;
+
+// A file, the plan that its declarations ask for, and what a look at its values finds.
+class Profiled {
+ public:
+  explicit Profiled(const std::string& sql, std::uint64_t range_bytes = 0, std::size_t readers = 2) {
+    const auto path = folder_.path() / "source.db";
+    Writer(path).run(sql);
+    snapshot_ = std::make_unique<Snapshot>(path, readers);
+    std::map<std::string, TableOutline> outlines;
+    for (const SourceTable& table : snapshot_->catalog().tables) {
+      outlines.emplace(table.name, snapshot_->outline(table));
+    }
+    PlanOptions options;
+    options.range_bytes = range_bytes;
+    plan_ = plan_migration(snapshot_->catalog(), outlines, options);
+  }
+
+  [[nodiscard]] SourceFacts facts() { return profile_source(*snapshot_, plan_, console_, stop_); }
+  [[nodiscard]] TableFacts facts(const std::string& table) { return facts().at(table); }
+
+  [[nodiscard]] ColumnPlan& column(const std::string& table, const std::string& name) {
+    for (TablePlan& planned : plan_.tables) {
+      for (ColumnPlan& column : planned.columns) {
+        if (planned.source == table && column.source == name) return column;
+      }
+    }
+    throw std::runtime_error("no column " + table + "." + name);
+  }
+
+  Snapshot& snapshot() { return *snapshot_; }
+  MigrationPlan& plan() { return plan_; }
+  Console& console() { return console_; }
+  StopRequest& stop() { return stop_; }
+
+ private:
+  Folder folder_;
+  std::unique_ptr<Snapshot> snapshot_;
+  MigrationPlan plan_;
+  Console console_{ProgressMode::none};
+  StopRequest stop_;
+};
+
+const Example& example_of(const ColumnFacts& facts, Surprise surprise) {
+  static const Example kNone{"none", "none"};
+  const auto& example = facts.examples[static_cast<std::size_t>(surprise)];
+  return example ? *example : kNone;
+}
+
+std::string rows(const std::string& table, int count, const std::string& values) {
+  return "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < " + std::to_string(count) +
+         ") INSERT INTO " + table + " SELECT " + values + " FROM n;";
+}
+
+TEST(ProfileSource, CountsEveryColumnOfEveryTable) {
+  Profiled profiled(
+      "CREATE TABLE a(id INTEGER PRIMARY KEY, n INT, d DATETIME);"
+      "INSERT INTO a VALUES (5, 1, '2024-01-01'), (7, 'x', NULL), (9, 2.5, 'soon');"
+      "CREATE TABLE b(k TEXT PRIMARY KEY, v) WITHOUT ROWID; INSERT INTO b VALUES ('x', x'00');"
+      "CREATE TABLE empty(x);");
+  const SourceFacts facts = profiled.facts();
+  ASSERT_EQ(facts.size(), 3U);
+  const TableFacts& a = facts.at("a");
+  EXPECT_EQ(a.rows, 3U);
+  ASSERT_EQ(a.columns.size(), 3U);
+  EXPECT_EQ(a.columns[0].integer_min, 5);
+  EXPECT_EQ(a.columns[0].integer_max, 9);
+  EXPECT_EQ(a.columns[1].texts, 1U);
+  EXPECT_EQ(a.columns[1].reals, 1U);
+  EXPECT_EQ(example_of(a.columns[1], Surprise::class_not_declared).key, "id = 7");
+  EXPECT_EQ(a.columns[2].of_form(TextForm::date), 1U);
+  EXPECT_EQ(example_of(a.columns[2], Surprise::form_not_declared).value, "'soon'");
+  EXPECT_EQ(facts.at("b").columns[1].blobs, 1U);
+  EXPECT_EQ(facts.at("empty").rows, 0U);
+  EXPECT_EQ(facts.at("empty").columns.size(), 1U);
+}
+
+TEST(ProfileSource, FindsTheSameWhateverTheRangesAndReaders) {
+  const std::string sql = "CREATE TABLE t(id INTEGER PRIMARY KEY, v INT, x TEXT);" +
+                          rows("t", 20'000, "i, iif(i % 1000 = 0, 'odd ' || i, i * 7), hex(randomblob(40))");
+  Profiled whole(sql, std::uint64_t{1} << 40, 1);
+  const TableFacts expected = whole.facts("t");
+  EXPECT_EQ(expected.columns[1].texts, 20U);
+  Profiled cut(sql, 65'536, 4);
+  ASSERT_GT(cut.plan().tables.front().extents.size(), 4U);
+  for (int round = 0; round < 5; ++round) {
+    const TableFacts found = cut.facts("t");
+    EXPECT_EQ(found.rows, expected.rows);
+    for (std::size_t i = 0; i < 3; ++i) {
+      EXPECT_EQ(found.columns[i].integers, expected.columns[i].integers);
+      EXPECT_EQ(found.columns[i].integer_max, expected.columns[i].integer_max);
+      EXPECT_EQ(found.columns[i].texts, expected.columns[i].texts);
+      EXPECT_EQ(found.columns[i].bytes_total, expected.columns[i].bytes_total);
+    }
+    EXPECT_EQ(example_of(found.columns[1], Surprise::class_not_declared).key, "id = 1000");
+  }
+}
+
+TEST(ProfileSource, DoesNotReadWhatAStrictTableGuarantees) {
+  Profiled profiled(
+      "CREATE TABLE s(id INTEGER PRIMARY KEY, i INT, r REAL, b BLOB, t TEXT, a ANY) STRICT;"
+      "INSERT INTO s VALUES (3, 1, 0.5, x'00', 'x', 'y'), (4, 2, 1, x'01', 'z', 7);"
+      "CREATE TABLE w(k INTEGER, i INTEGER, t TEXT, PRIMARY KEY (i, k)) STRICT, WITHOUT ROWID;"
+      "INSERT INTO w VALUES (1, 2, 'x');"
+      "CREATE TABLE n(i INT PRIMARY KEY, b BLOB) STRICT; INSERT INTO n VALUES (1, x''), (2, x'');");
+  const SourceFacts facts = profiled.facts();
+  const std::vector<ColumnFacts>& s = facts.at("s").columns;
+  const std::vector<bool> examined = {true, false, false, false, true, true};
+  for (std::size_t i = 0; i < examined.size(); ++i) EXPECT_EQ(s[i].examined, examined[i]) << i;
+  EXPECT_EQ(s[0].integer_max, 4);
+  EXPECT_EQ(s[1].integers, 0U);
+  EXPECT_EQ(s[4].texts, 2U);
+  EXPECT_EQ(s[5].integers, 1U);
+  EXPECT_EQ(facts.at("w").rows, 1U);
+  EXPECT_FALSE(facts.at("w").columns[0].examined);
+  EXPECT_EQ(facts.at("w").columns[2].texts, 1U);
+  EXPECT_EQ(facts.at("n").rows, 2U);
+  EXPECT_FALSE(facts.at("n").columns[0].examined);
+}
+
+TEST(ProfileSource, NeverAsksSqliteForTheColumnsItSkips) {
+  // A file whose overflow pages are gone: reading the blobs fails, all else is there.
+  const Folder folder;
+  const auto path = folder.path() / "source.db";
+  std::int64_t page_bytes = 0;
+  {
+    const Writer writer(path);
+    writer.run(
+        "PRAGMA journal_mode = DELETE; CREATE TABLE s(t TEXT, i INT, b BLOB) STRICT;"
+        "INSERT INTO s VALUES ('x', 1, zeroblob(100000)), ('y', 2, zeroblob(100000));");
+    page_bytes = writer.integer("PRAGMA page_size");
+  }
+  // Each overflow page begins with the number of the next one: let them lead nowhere.
+  std::string bytes = testing::bytes_of(path);
+  for (std::size_t at = 2 * static_cast<std::size_t>(page_bytes); at < bytes.size();
+       at += static_cast<std::size_t>(page_bytes)) {
+    bytes.replace(at, 4, 4, '\x7f');
+  }
+  testing::put_bytes(path, bytes);
+  Snapshot snapshot(path, 1);
+  const MigrationPlan plan =
+      plan_migration(snapshot.catalog(), {{"s", snapshot.outline(snapshot.catalog().tables.front())}}, {});
+  Console console(ProgressMode::none);
+  const StopRequest stop;
+  const SourceFacts facts = profile_source(snapshot, plan, console, stop);
+  EXPECT_EQ(facts.at("s").rows, 2U);
+  EXPECT_EQ(facts.at("s").columns[0].texts, 2U);
+  // The same file does not survive being asked for everything.
+  MigrationPlan doubtful = plan;
+  doubtful.tables.front().columns[2].type = PgType::text;
+  EXPECT_THROW(profile_source(snapshot, doubtful, console, stop), Error);
+}
+
+TEST(ProfileSource, ExaminesAStrictColumnThatIsToBecomeSomethingElse) {
+  Profiled profiled("CREATE TABLE s(i INT, j INT) STRICT; INSERT INTO s VALUES (1, 70000);");
+  profiled.column("s", "i").type = PgType::boolean;
+  const TableFacts facts = profiled.facts("s");
+  EXPECT_EQ(facts.columns[0].integers_zero_or_one, 1U);
+  EXPECT_FALSE(facts.columns[1].examined);
+}
+
+TEST(ProfileSource, CountsNullsInKeys) {
+  Profiled profiled(
+      "CREATE TABLE t(k TEXT PRIMARY KEY, v); INSERT INTO t VALUES ('a', 1), (NULL, 2), (NULL, 3);");
+  const TableFacts facts = profiled.facts("t");
+  EXPECT_EQ(facts.columns[0].nulls, 2U);
+  EXPECT_EQ(example_of(facts.columns[0], Surprise::null_in_key).key, "k is NULL");
+}
+
+TEST(ProfileSource, ShowsIntegersBeyondDoublesOnlyBesideReals) {
+  Profiled profiled(
+      "CREATE TABLE t(a INT, b NUMERIC, c); INSERT INTO t VALUES (9007199254740993, 9007199254740993, 0.5), "
+      "(1, 0.5, 0.5);");
+  const TableFacts facts = profiled.facts("t");
+  EXPECT_EQ(facts.columns[0].integers_beyond_double, 1U);
+  EXPECT_EQ(example_of(facts.columns[0], Surprise::integer_beyond_double).key, "none");
+  EXPECT_EQ(example_of(facts.columns[1], Surprise::integer_beyond_double).key, "rowid = 1");
+}
+
+TEST(ProfileSource, StopsWhenAsked) {
+  Profiled profiled("CREATE TABLE t(a); INSERT INTO t VALUES (1);");
+  profiled.stop().stop();
+  try {
+    static_cast<void>(profiled.facts());
+    FAIL() << "it went on";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.fault(), Fault::interrupted);
+  }
+}
+
+// ---- misfits ----
+
+TEST(FindMisfits, NamesTheFirstRowAndCountsTheRest) {
+  Profiled profiled(
+      "CREATE TABLE t(id INTEGER PRIMARY KEY, n INT, d DATE, x);"
+      "INSERT INTO t VALUES (1, 1, '2024-01-01', 1), (2, 'a', '2024-02-30', 2), (3, 2.5, NULL, 3), (4, 'b', "
+      "'x', 4);");
+  const std::vector<PlannedColumn> columns = {{"t", "d"}, {"t", "n"}, {"t", "x"}};
+  const auto misfits =
+      find_misfits(profiled.snapshot(), profiled.plan(), columns, profiled.console(), profiled.stop());
+  ASSERT_EQ(misfits.size(), 2U);
+  EXPECT_EQ(misfits[0].column, "n");
+  EXPECT_EQ(misfits[0].rows, 3U);
+  EXPECT_EQ(misfits[0].reason, Misfit::storage_class);
+  EXPECT_EQ(misfits[0].key, "id = 2");
+  EXPECT_EQ(misfits[1].column, "d");
+  EXPECT_EQ(misfits[1].rows, 2U);
+  EXPECT_EQ(misfits[1].reason, Misfit::not_a_date);
+}
+
+TEST(FindMisfits, LooksOnlyWhereTheFactsCannotTell) {
+  Profiled profiled("CREATE TABLE t(n INT); INSERT INTO t VALUES ('a');");
+  EXPECT_TRUE(
+      find_misfits(profiled.snapshot(), profiled.plan(), profiled.console(), profiled.stop()).empty());
+}
+
+}  // namespace
+}  // namespace sluice
