@@ -3,17 +3,20 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <functional>
 #include <optional>
 #include <utility>
 
+#include "engine/model/digest.h"
 #include "engine/model/error.h"
 #include "engine/model/quote.h"
 #include "engine/plan/declared_type.h"
 #include "io/wire/column_profile.h"
 #include "io/wire/row_encoder.h"
 #include "io/wire/type_fit.h"
+#include "verify/row_digest.h"
 
 namespace sluice {
 namespace {
@@ -291,6 +294,218 @@ std::vector<PlannedMisfit> find_misfits(Snapshot& snapshot, const MigrationPlan&
   }
   if (columns.empty()) return {};
   return find_misfits(snapshot, plan, columns, console, stop);
+}
+
+// ---- keys ----
+
+bool may_collide(const ColumnPlan& column, const ColumnFacts& facts) {
+  if (column.conversion.any() || column.modifier.any() || !column.type_name.empty()) return true;
+  if (!facts.examined) return false;  // of one class, and planned as that
+  const bool numbers = facts.integers + facts.reals > 0;
+  switch (column.type) {
+    case PgType::int2:
+    case PgType::int4:
+    case PgType::int8:
+    case PgType::float8:
+      return false;  // only numbers, exactly as they are
+    case PgType::numeric:
+      // The shortest decimal of a large double may be another integer's.
+      return facts.integers_beyond_double > 0 && facts.reals_whole_beyond_double > 0;
+    case PgType::boolean:
+      return facts.texts > 0;
+    case PgType::text:
+      return numbers && facts.texts > 0;
+    case PgType::bytea:
+      return facts.texts > 0 && facts.blobs > 0;
+    case PgType::date:
+      return facts.characters_longest > 10;  // a year may have a plus sign or not
+    case PgType::timestamp:
+      return facts.characters_longest > 10 || facts.forms_examined < facts.texts;
+    case PgType::uuid:
+      return facts.of_form(TextForm::uuid) != facts.of_form(TextForm::uuid_lower) ||
+             facts.forms_examined < facts.texts;
+    default:
+      return true;
+  }
+}
+
+namespace {
+
+// Of one table: columns of the plan that hold no two equal rows in the source.
+using UniqueKey = std::vector<std::size_t>;
+
+std::vector<UniqueKey> unique_keys(const TablePlan& plan, const SourceTable& source) {
+  std::vector<UniqueKey> keys;
+  const auto add = [&](const std::vector<std::string>& names) {
+    UniqueKey key;
+    for (const std::string& name : names) {
+      const auto found = std::find_if(
+          plan.columns.begin(), plan.columns.end(),
+          [&](const ColumnPlan& column) { return fold_ascii(column.source) == fold_ascii(name); });
+      if (found == plan.columns.end()) return;  // without its column there is no such key
+      key.push_back(static_cast<std::size_t>(found - plan.columns.begin()));
+    }
+    if (!key.empty() && std::find(keys.begin(), keys.end(), key) == keys.end())
+      keys.push_back(std::move(key));
+  };
+  std::vector<std::string> primary;
+  for (const std::size_t column : source.primary_key()) primary.push_back(source.columns[column].name);
+  add(primary);
+  for (const SourceIndex& index : source.indexes) {
+    if (!index.unique || index.partial) continue;
+    std::vector<std::string> names;
+    for (const SourceIndexColumn& column : index.columns) names.push_back(column.name);
+    add(names);  // the empty name of an expression is no column's
+  }
+  return keys;
+}
+
+// The keys of rows as the target compares them: equal keys have equal digests.
+class KeyDigester {
+ public:
+  // `key`: columns of the plan, in key order.
+  KeyDigester(const TablePlan& plan, const UniqueKey& key) : key_(key), cells_(key.size()) {
+    TablePlan alone;
+    for (const std::size_t column : key) {
+      alone.columns.push_back(plan.columns[column]);
+      alone.columns.back().not_null = false;
+      types_.push_back(plan.columns[column].type);
+    }
+    encoder_.emplace(alone);
+  }
+
+  // Nothing for a row whose key equals no other: one with a NULL, or one that does not arrive.
+  std::optional<Digest> digest(Row row) {
+    for (std::size_t i = 0; i < key_.size(); ++i) {
+      cells_[i] = row[key_[i]];
+      if (cells_[i].is_null()) return std::nullopt;
+    }
+    tuple_.clear();
+    if (!encoder_->encode(cells_, tuple_)) return std::nullopt;
+    compared_.clear();
+    TupleFields fields(tuple_.span());
+    for (const PgType type : types_) {
+      const TupleFields::Field field = fields.next();
+      if (field.null) return std::nullopt;
+      append_compared(type, field);
+    }
+    return digest_of_bytes(compared_.span());
+  }
+
+ private:
+  // Two encodings of a number that the server takes for equal become one.
+  void append_compared(PgType type, const TupleFields::Field& field) {
+    const std::size_t start = compared_.size();
+    compared_.append(field.with_length);
+    if (type == PgType::numeric && field.value.size() >= 8) {
+      // The digits after the point that are shown, zeros included: 1.5 and 1.50.
+      compared_.truncate(start + 4 + 6);
+      compared_.put_int16(0);
+      compared_.append(field.value.subspan(8));
+    }
+    constexpr std::array<std::byte, 8> kMinusZero = {std::byte{0x80}};
+    if (type == PgType::float8 && std::ranges::equal(field.value, kMinusZero)) {
+      compared_.truncate(start + 4);
+      compared_.put_int64(0);
+    }
+  }
+
+  UniqueKey key_;
+  std::vector<PgType> types_;
+  std::optional<RowEncoder> encoder_;
+  std::vector<Cell> cells_;
+  Buffer tuple_;
+  Buffer compared_;
+};
+
+// How many digests were there before. Holds each once, and so at most about as many as its room; beyond it
+// only when they are all different.
+class DuplicateCounter {
+ public:
+  explicit DuplicateCounter(std::size_t room) : room_(std::max<std::size_t>(room, 2)) {}
+
+  void add(const std::vector<Digest>& digests) {
+    for (const Digest& digest : digests) {
+      if (held_.size() >= room_) settle();
+      held_.push_back(digest);
+    }
+  }
+  std::uint64_t finish() {
+    settle();
+    return duplicates_;
+  }
+
+ private:
+  void settle() {
+    std::sort(held_.begin(), held_.end(), [](const Digest& left, const Digest& right) {
+      return left.high != right.high ? left.high < right.high : left.low < right.low;
+    });
+    const auto kept = std::unique(held_.begin(), held_.end());
+    duplicates_ += static_cast<std::uint64_t>(held_.end() - kept);
+    held_.erase(kept, held_.end());
+    room_ = std::max(room_, held_.size() + held_.size() / 8);
+  }
+
+  std::size_t room_;
+  std::vector<Digest> held_;
+  std::uint64_t duplicates_ = 0;
+};
+
+std::uint64_t count_collisions(Snapshot& snapshot, const TablePlan& plan, const UniqueKey& key,
+                               std::uint64_t rows, std::uint64_t memory_max, Console& console,
+                               const StopRequest& stop) {
+  UniqueKey places = key;
+  const TablePlan narrow = narrowed_to(plan, places);
+  std::vector<ScanTask> tasks;
+  add_tasks(tasks, narrow, 0);
+  const std::uint64_t room = std::max<std::uint64_t>(memory_max / sizeof(Digest), 1);
+  const std::uint64_t passes = rows / room + 1;
+  std::uint64_t collisions = 0;
+  for (std::uint64_t pass = 0; pass < passes; ++pass) {
+    DuplicateCounter counter(static_cast<std::size_t>(room));
+    std::vector<std::vector<Digest>> parts(tasks.size());
+    const auto visit = [&](std::size_t task, Scan& scan) {
+      KeyDigester digester(narrow, places);
+      while (const std::optional<Row> row = scan.next()) {
+        const std::optional<Digest> digest = digester.digest(*row);
+        // Equal digests fall into the same pass.
+        if (digest && digest->high % passes == pass) parts[task].push_back(*digest);
+      }
+    };
+    const auto record = [&](std::size_t task) {
+      counter.add(parts[task]);
+      parts[task] = {};
+    };
+    scan_all(snapshot, tasks, visit, record, console, stop);
+    collisions += counter.finish();
+  }
+  return collisions;
+}
+
+}  // namespace
+
+std::vector<KeyCollision> find_key_collisions(Snapshot& snapshot, const MigrationPlan& plan,
+                                              const SourceFacts& facts, Console& console,
+                                              const StopRequest& stop, std::uint64_t memory_max) {
+  std::vector<KeyCollision> collisions;
+  for (const TablePlan& table : plan.tables) {
+    const SourceTable& source = source_of(snapshot.catalog(), table.source);
+    const TableFacts& found = facts.at(table.source);
+    for (const UniqueKey& key : unique_keys(table, source)) {
+      // Where each column keeps its values apart, so does the key.
+      const bool suspect = std::any_of(key.begin(), key.end(), [&](std::size_t column) {
+        return may_collide(table.columns[column], found.columns[table.columns[column].place]);
+      });
+      if (!suspect) continue;
+      KeyCollision collision;
+      collision.rows = count_collisions(snapshot, table, key, found.rows, memory_max, console, stop);
+      if (collision.rows == 0) continue;
+      collision.table = table.source;
+      for (const std::size_t column : key) collision.columns.push_back(table.columns[column].source);
+      collisions.push_back(std::move(collision));
+    }
+  }
+  return collisions;
 }
 
 // ---- widening by the encoder ----

@@ -48,6 +48,17 @@ std::vector<PlannedMisfit> find_misfits(Snapshot& snapshot, const MigrationPlan&
 std::vector<PlannedMisfit> find_misfits(Snapshot& snapshot, const MigrationPlan& plan, Console& console,
                                         const StopRequest& stop);
 
+// The primary keys and UNIQUE indexes (neither partial nor on expressions) of which two rows that SQLite
+// tells apart would be equal in the target. Most keys are acquitted by the facts alone; of the others the key
+// columns are scanned and their digests counted, holding about `memory_max` bytes of them at a time: a larger
+// key takes several scans. Rows that do not fit their columns, or have a NULL in the key, collide with none.
+std::vector<KeyCollision> find_key_collisions(Snapshot& snapshot, const MigrationPlan& plan,
+                                              const SourceFacts& facts, Console& console,
+                                              const StopRequest& stop,
+                                              std::uint64_t memory_max = std::uint64_t{64} << 20);
+// False when the facts show that different values of the column stay different under its planned type.
+bool may_collide(const ColumnPlan& column, const ColumnFacts& facts);
+
 // Scans the planned tables with all readers. A column whose values do not all fit its type gets the first
 // type of its ladder that takes them all, or else the one that takes most. One pass over every table, and
 // a second one over those with misfits.

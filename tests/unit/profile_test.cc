@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "engine/model/error.h"
 #include "engine/plan/planner.h"
 #include "unit/sqlite_fixture.h"
@@ -224,6 +226,168 @@ TEST(FindMisfits, LooksOnlyWhereTheFactsCannotTell) {
   Profiled profiled("CREATE TABLE t(n INT); INSERT INTO t VALUES ('a');");
   EXPECT_TRUE(
       find_misfits(profiled.snapshot(), profiled.plan(), profiled.console(), profiled.stop()).empty());
+}
+
+// ---- keys ----
+
+// "table(columns): rows" of every collision.
+std::vector<std::string> collisions_of(Profiled& profiled,
+                                       std::uint64_t memory_max = std::uint64_t{1} << 20) {
+  const SourceFacts facts = profiled.facts();
+  std::vector<std::string> list;
+  for (const KeyCollision& collision : find_key_collisions(profiled.snapshot(), profiled.plan(), facts,
+                                                           profiled.console(), profiled.stop(), memory_max)) {
+    std::string columns;
+    for (const std::string& column : collision.columns) columns += (columns.empty() ? "" : ",") + column;
+    list.push_back(collision.table + "(" + columns + "): " + std::to_string(collision.rows));
+  }
+  return list;
+}
+
+using Collisions = std::vector<std::string>;
+
+TEST(FindKeyCollisions, FindsANumberBesideItsText) {
+  Profiled profiled(
+      "CREATE TABLE t(k UNIQUE, v); INSERT INTO t VALUES (1, 0), ('1', 0), (2, 0), ('x', 0), (NULL, 0), "
+      "(NULL, 0);");
+  EXPECT_EQ(collisions_of(profiled), Collisions{"t(k): 1"});
+}
+
+TEST(FindKeyCollisions, FindsTwoSpellingsOfOneMoment) {
+  Profiled profiled(
+      "CREATE TABLE t(k DATETIME PRIMARY KEY) WITHOUT ROWID;"
+      "INSERT INTO t VALUES ('2024-01-01'), ('2024-01-01 00:00'), ('2024-01-01T00:00:00.000'), "
+      "('2024-01-02');");
+  EXPECT_EQ(collisions_of(profiled), Collisions{"t(k): 2"});
+}
+
+TEST(FindKeyCollisions, FindsUuidsOfDifferentCaseAndBooleansOfDifferentWords) {
+  Profiled profiled(
+      "CREATE TABLE u(k UUID UNIQUE);"
+      "INSERT INTO u VALUES ('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'), "
+      "('A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11');"
+      "CREATE TABLE b(k BOOLEAN, v INT, UNIQUE (k, v)); INSERT INTO b VALUES ('t', 1), (1, 1), ('t', 2), (0, "
+      "1), ('f', 2);");
+  auto found = collisions_of(profiled);
+  std::sort(found.begin(), found.end());
+  EXPECT_EQ(found, (Collisions{"b(k,v): 1", "u(k): 1"}));
+}
+
+TEST(FindKeyCollisions, FindsThePrimaryKeyAndItsIndexOnce) {
+  Profiled profiled(
+      "CREATE TABLE t(a, b, PRIMARY KEY (b, a)); CREATE UNIQUE INDEX i ON t(b, a);"
+      "INSERT INTO t VALUES (1, 'x'), ('1', 'x');");
+  EXPECT_EQ(collisions_of(profiled), Collisions{"t(b,a): 1"});
+}
+
+TEST(FindKeyCollisions, LeavesPartialAndExpressionIndexesAlone) {
+  Profiled profiled(
+      "CREATE TABLE t(k, v); INSERT INTO t VALUES (1, 0), ('1', 0);"
+      "CREATE UNIQUE INDEX p ON t(k) WHERE v > 5; CREATE UNIQUE INDEX e ON t(k || typeof(k));");
+  EXPECT_EQ(collisions_of(profiled), Collisions{});
+}
+
+TEST(FindKeyCollisions, CountsOnlyRowsThatArrive) {
+  Profiled profiled(
+      "CREATE TABLE t(k DATE UNIQUE); INSERT INTO t VALUES ('x'), ('y'), ('2024-01-01'), ('+2024-01-01');");
+  EXPECT_EQ(collisions_of(profiled), Collisions{"t(k): 1"});
+}
+
+// Every key twice, as text and as number, in a memory that holds a hundredth of them.
+TEST(FindKeyCollisions, CountsTheSameInSeveralPasses) {
+  const std::string sql =
+      "CREATE TABLE t(k, UNIQUE (k));" + rows("t", 5000, "i") + rows("t", 3000, "CAST(i AS TEXT)");
+  Profiled profiled(sql, 16'384);
+  for (const std::uint64_t memory_max :
+       {std::uint64_t{1} << 30, std::uint64_t{65'536}, std::uint64_t{1'280}}) {
+    EXPECT_EQ(collisions_of(profiled, memory_max), Collisions{"t(k): 3000"}) << memory_max;
+  }
+}
+
+// A key of two values takes no more memory than two digests, however many rows share it.
+TEST(FindKeyCollisions, HoldsRepeatedKeysOnce) {
+  std::string sql = "CREATE TABLE t(k BOOLEAN, v DATE, UNIQUE (k, v));";
+  for (const char* word : {"t", "true", "y", "yes", "on", "1", "T", "TRUE", "Y", "YES", "ON"}) {
+    sql += rows("t", 300, std::string("'") + word + "', date('2024-01-01', i || ' days')");
+  }
+  Profiled profiled(sql);
+  EXPECT_EQ(collisions_of(profiled, 16 * 150), Collisions{"t(k,v): 3000"});
+}
+
+TEST(MayCollide, IsAcquittedByTheFactsAlone) {
+  Profiled profiled(
+      "CREATE TABLE t(i INTEGER UNIQUE, r REAL UNIQUE, x TEXT UNIQUE, b BLOB UNIQUE, u UUID UNIQUE, d DATE "
+      "UNIQUE, n UNIQUE);"
+      "INSERT INTO t VALUES (1, 2, 'a', x'00', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', '2024-01-01', 1),"
+      "(2, 3, 'A', x'01', 'b0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', '2024-01-02', 2.5);");
+  const TableFacts facts = profiled.facts("t");
+  for (const ColumnPlan& column : profiled.plan().tables.front().columns) {
+    EXPECT_FALSE(may_collide(column, facts.columns[column.place])) << column.source;
+    ColumnPlan converted = column;
+    converted.conversion.text_as_number = true;
+    EXPECT_TRUE(may_collide(converted, facts.columns[column.place])) << column.source;
+  }
+}
+
+// What the facts acquit, a count of the keys acquits as well.
+TEST(MayCollide, NeverAcquitsAKeyThatCollides) {
+  const std::vector<std::string> values = {"1",
+                                           "'1'",
+                                           "1.5",
+                                           "'1.5'",
+                                           "x'31'",
+                                           "'2024-01-01'",
+                                           "'+2024-01-01'",
+                                           "'2024-01-01 00:00:00'",
+                                           "'2024-01-01T00:00'",
+                                           "'t'",
+                                           "'true'",
+                                           "0",
+                                           "'0'",
+                                           "4611686018427387904.0",
+                                           "4611686018427388000",
+                                           "9007199254740993",
+                                           "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'",
+                                           "'{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}'",
+                                           "'12:00'",
+                                           "'12:00:00'",
+                                           "'2024-01-01T00:00:00Z'",
+                                           "'2024-01-01 01:00:00+01'",
+                                           "'[1]'",
+                                           "'[ 1]'"};
+  std::string sql;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      const std::string table = "t" + std::to_string(i) + "_" + std::to_string(j);
+      sql += "CREATE TABLE " + table + "(k UNIQUE); INSERT INTO " + table + " VALUES (" + values[i] + "), (" +
+             values[j] + ");";
+    }
+  }
+  Profiled profiled("BEGIN;" + sql + "COMMIT;", 0, 1);
+  int collided = 0;
+  for (const PgTypeName& type : kPgTypeNames) {
+    for (TablePlan& table : profiled.plan().tables) table.columns.front().type = type.type;
+    const SourceFacts facts = profiled.facts();
+    for (const TablePlan& table : profiled.plan().tables) {
+      const ColumnPlan& column = table.columns.front();
+      if (may_collide(column, facts.at(table.source).columns.front())) continue;
+      // Suspect it all the same.
+      MigrationPlan alone = profiled.plan();
+      alone.tables = {table};
+      SourceFacts suspicious = facts;
+      ColumnFacts& found = suspicious.at(table.source).columns.front();
+      found.integers += 1;
+      found.texts += 1;
+      found.blobs += 1;
+      found.characters_longest = 100;
+      found.integers_beyond_double = found.reals_whole_beyond_double = 1;
+      const auto collisions =
+          find_key_collisions(profiled.snapshot(), alone, suspicious, profiled.console(), profiled.stop());
+      EXPECT_TRUE(collisions.empty()) << type.sql << ' ' << table.source;
+      collided += may_collide(column, found) ? 1 : 0;
+    }
+  }
+  EXPECT_GT(collided, 100);  // that many were counted after all
 }
 
 }  // namespace
