@@ -1,0 +1,95 @@
+// Expressions, clauses and type names of a hostile schema.
+
+#include <array>
+#include <string>
+
+#include "engine/plan/declared_type.h"
+#include "engine/translate/sql_clauses.h"
+#include "engine/translate/translate.h"
+#include "fuzz/fuzz.h"
+
+namespace sluice {
+namespace {
+
+Scope make_scope() {
+  Scope scope;
+  scope.table = "t";
+  for (std::size_t i = 0; i < kPgTypeCount; ++i) {
+    ScopeColumn column;
+    column.source = std::string(1, static_cast<char>('a' + i));
+    column.target = column.source;
+    column.type = static_cast<PgType>(i);
+    column.not_null = i % 2 == 0;
+    scope.columns.push_back(column);
+  }
+  ScopeColumn folded{"nocase", "nocase", PgType::text, "TEXT", "NOCASE", false};
+  scope.columns.push_back(folded);
+  ScopeColumn untyped{"untyped", "untyped", PgType::text, "", "", false};
+  scope.columns.push_back(untyped);
+  return scope;
+}
+
+// Translated or refused, never both and never neither; and no statement of its own inside.
+void check(const Translation& translation) {
+  fuzz::expect(translation.sql.empty() != translation.reason.empty(), "translated or refused");
+  fuzz::expect(translation.reason.find('\n') == std::string::npos, "the reason is one line");
+  // Outside of literals and quoted names, no semicolon and balanced parentheses.
+  int depth = 0;
+  char quote = 0;
+  for (const char c : translation.sql) {
+    if (quote != 0) {
+      if (c == quote) quote = 0;
+    } else if (c == '\'' || c == '"') {
+      quote = c;
+    } else if (c == '(') {
+      ++depth;
+    } else if (c == ')') {
+      fuzz::expect(--depth >= 0, "parentheses close what was opened");
+    } else {
+      fuzz::expect(c != ';' && c != '\0', "one expression and nothing after it");
+    }
+  }
+  fuzz::expect(depth == 0 && quote == 0, "whatever is opened is closed");
+}
+
+}  // namespace
+}  // namespace sluice
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace sluice;
+  static const Scope scope = make_scope();
+  const fuzz::Choice choice = fuzz::choose(data, size, 8);
+  switch (choice.way) {
+    case 0:
+      check(translate_expression(choice.rest, scope));
+      break;
+    case 1:
+      check(translate_condition(choice.rest, scope));
+      break;
+    case 2:
+      if (choice.rest.empty()) break;
+      check(translate_default(
+          choice.rest.substr(1),
+          scope.columns[static_cast<unsigned char>(choice.rest[0]) % scope.columns.size()]));
+      break;
+    case 3:
+      if (choice.rest.empty()) break;
+      check(
+          translate_value(choice.rest.substr(1), scope,
+                          scope.columns[static_cast<unsigned char>(choice.rest[0]) % scope.columns.size()]));
+      break;
+    case 4:
+      check(translate_key(choice.rest, scope, "NOCASE"));
+      break;
+    case 5:
+      static_cast<void>(find_clauses(choice.rest));
+      break;
+    case 6:
+      static_cast<void>(find_index_parts(choice.rest));
+      break;
+    default:
+      static_cast<void>(type_of_declaration(choice.rest));
+      break;
+  }
+  return 0;
+}
