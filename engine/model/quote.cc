@@ -29,6 +29,14 @@ std::string quote_literal(std::string_view text) {
   return quoted += '\'';
 }
 
+std::string in_one_line(std::string_view text) {
+  std::string line(text);
+  for (char& c : line) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
+  }
+  return line;
+}
+
 std::string fold_ascii(std::string_view name) {
   std::string folded(name);
   for (char& c : folded) {

@@ -16,6 +16,9 @@ std::string quote_qualified(std::string_view schema, std::string_view name);
 // depend on standard_conforming_strings.
 std::string quote_literal(std::string_view text);
 
+// The text with every control character as a blank: names of a stranger's schema in a message of one line.
+std::string in_one_line(std::string_view text);
+
 // Lower-cases A to Z only, as SQLite compares names.
 std::string fold_ascii(std::string_view name);
 

@@ -11,9 +11,9 @@
 namespace sluice {
 namespace {
 
-Translation refused(std::string reason) {
+Translation refused(std::string_view reason) {
   Translation translation;
-  translation.reason = std::move(reason);
+  translation.reason = in_one_line(reason);
   return translation;
 }
 

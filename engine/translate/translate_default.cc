@@ -345,7 +345,7 @@ Translation translate_default(std::string_view sql, const ScopeColumn& column) {
   Translation translation;
   const ParsedExpression parsed = parse_expression(sql);
   if (!is_valid_utf8(sql) || parsed.tree == nullptr) {
-    translation.reason = parsed.tree == nullptr ? parsed.problem : "it is not valid UTF-8";
+    translation.reason = in_one_line(parsed.tree == nullptr ? parsed.problem : "it is not valid UTF-8");
     return translation;
   }
   const Scope nothing;
@@ -358,7 +358,7 @@ Translation translate_default(std::string_view sql, const ScopeColumn& column) {
     translation.can_fail = translator.can_fail;
     translation.remarks = translator.remarks;
   } catch (const Refusal& refusal) {
-    translation.reason = refusal.reason;
+    translation.reason = in_one_line(refusal.reason);
   }
   return translation;
 }
