@@ -69,18 +69,19 @@ struct SourceTable {
 };
 
 // Something in the schema that holds no rows of its own, or none that we can read.
-enum class SourceObjectKind : std::uint8_t { view, trigger, virtual_table, index };
+enum class SourceObjectKind : std::uint8_t { view, trigger, virtual_table, index, generated_column };
 
 struct SourceObject {
   SourceObjectKind kind = SourceObjectKind::view;
   std::string name;
-  std::string table;  // for triggers and indexes
+  std::string table;  // for triggers, indexes and columns
   std::string sql;
   std::string reason;  // why it cannot be read or used, where the catalog knows: a missing module, say
 };
 
 struct Catalog {
-  std::vector<SourceTable> tables;  // in order of name; no virtual, shadow or sqlite_ tables
+  // In order of name; no shadow or sqlite_ tables, and only those virtual ones whose rows are their own.
+  std::vector<SourceTable> tables;
   std::vector<SourceObject> objects;
 };
 

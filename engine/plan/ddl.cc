@@ -307,7 +307,7 @@ class StepMaker {
       add_foreign_key(table, key, name, clauses && is_deferred(*clauses, key));
     }
     if (!clauses) {
-      if (mentions_keyword(table.source->sql, "check")) {
+      if (table.source->module.empty() && mentions_keyword(table.source->sql, "check")) {
         leave_out_check(table, "", table.source->sql, "the SQL of its table cannot be read");
       }
       return;
@@ -497,6 +497,65 @@ class StepMaker {
     return {};
   }
 
+  // The rows of a virtual table are there; what the module did with them is not.
+  void list_virtual_table(const PlannedTable& table) {
+    const std::string& module = table.source->module;
+    ObjectOutcome object = object_of("table", table, table.source->name);
+    object.created = true;
+    object.sql = table.source->sql;
+    const std::string name = quoted_name(*table.plan);
+    if (module.starts_with("fts")) {
+      std::vector<std::string> texts;
+      for (const ColumnPlan& column : table.plan->columns) {
+        if (table.source->columns[column.place].declared_type != "TEXT") continue;
+        texts.push_back("coalesce(" + quote_identifier(column.target) + "::text, '')");
+      }
+      object.reason = fts_name(module) + " content as a plain table";
+      NameSpace columns;
+      for (const ColumnPlan& column : table.plan->columns) columns.claim(column.target);
+      const std::string search = quote_identifier(columns.claim("search"));
+      object.proposal = "ALTER TABLE " + name + " ADD COLUMN " + search +
+                        " tsvector GENERATED ALWAYS AS (to_tsvector('simple', " + join(texts, " || ' ' || ") +
+                        ")) STORED; CREATE INDEX ON " + name + " USING gin (" + search + ")";
+    } else {
+      object.reason = module + " content as a plain table";
+      object.proposal = propose_boxes(*table.plan, name);
+    }
+    leave_out(std::move(object));
+  }
+
+  static std::string fts_name(std::string module) {
+    for (char& c : module) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    return module;
+  }
+
+  // One dimension is a range, two are a box, more are a cube; the coordinates follow the key in pairs.
+  static std::string propose_boxes(const TablePlan& plan, const std::string& name) {
+    std::vector<std::string> sides;
+    for (std::size_t i = 1; i < plan.columns.size(); ++i) {
+      const std::string declared = fold_ascii(plan.columns[i].declared_type);
+      if (declared != "real" && declared != "integer") break;
+      sides.push_back(quote_identifier(plan.columns[i].target));
+    }
+    const std::string index = "CREATE INDEX ON " + name + " USING gist (";
+    if (sides.size() == 2) {
+      return index + "numrange(" + sides[0] + "::numeric, " + sides[1] + "::numeric, '[]'))";
+    }
+    if (sides.size() == 4) {
+      return index + "box(point(" + sides[0] + ", " + sides[2] + "), point(" + sides[1] + ", " + sides[3] +
+             ")))";
+    }
+    std::vector<std::string> low;
+    std::vector<std::string> high;
+    for (std::size_t i = 0; i + 1 < sides.size(); i += 2) {
+      low.push_back(sides[i]);
+      high.push_back(sides[i + 1]);
+    }
+    if (low.empty()) return "index its shapes with a GiST index, of PostGIS for example";
+    return "CREATE EXTENSION cube; " + index + "cube(ARRAY[" + join(low, ", ") + "]::float8[], ARRAY[" +
+           join(high, ", ") + "]::float8[]))";
+  }
+
   void list_objects() {
     for (const SourceObject& source : catalog_.objects) {
       ObjectOutcome object;
@@ -525,8 +584,16 @@ class StepMaker {
           object.kind = "index";
           object.proposal = "write it in PostgreSQL's words: CREATE INDEX ...";
           break;
+        case SourceObjectKind::generated_column:
+          object.kind = "generated";
+          object.reason += ": its values exist only where that is";
+          object.proposal = "add the column by hand and fill it with what the function computes";
+          break;
       }
       leave_out(std::move(object));
+    }
+    for (const PlannedTable& table : tables_) {
+      if (!table.source->module.empty()) list_virtual_table(table);
     }
   }
 

@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <map>
 #include <string_view>
 
 #include "engine/model/quote.h"
+#include "io/sqlite/virtual_table.h"
 
 namespace sluice {
 namespace {
@@ -103,6 +105,29 @@ void read_foreign_keys(const SqliteConnection& connection, SourceTable& table) {
   }
 }
 
+// Takes away what cannot be computed: every query that touches it would fail.
+void leave_out_incomputable(const SqliteConnection& connection, SourceTable& table,
+                            std::vector<SourceObject>& objects) {
+  std::erase_if(table.columns, [&](const SourceColumn& column) {
+    if (column.generated != Generated::virtual_column) return false;
+    const std::string obstacle =
+        connection.obstacle_to("SELECT t." + quote_identifier(column.name) + " FROM main." +
+                               quote_identifier(table.name) + " AS t NOT INDEXED");
+    if (obstacle.empty()) return false;
+    objects.push_back({SourceObjectKind::generated_column, column.name, table.name, table.sql, obstacle});
+    return true;
+  });
+  std::erase_if(table.indexes, [&](const SourceIndex& index) {
+    if (index.origin == IndexOrigin::primary_key) return false;
+    // Building the index anew would evaluate all of it; nobody runs this.
+    const std::string obstacle = connection.obstacle_to("REINDEX main." + quote_identifier(index.name));
+    if (obstacle.empty()) return false;
+    objects.push_back({SourceObjectKind::index, index.name, table.name,
+                       index.sql.empty() ? table.sql : index.sql, obstacle});
+    return true;
+  });
+}
+
 void read_rowid(const SqliteConnection& connection, SourceTable& table) {
   if (table.without_rowid) return;
   for (const std::string_view name : {"rowid", "_rowid_", "oid"}) {
@@ -155,35 +180,48 @@ Catalog read_catalog(const SqliteConnection& connection) {
     if (type == "index") index_sql[name] = text_of(schema, 3);
     if (type == "view") catalog.objects.push_back({SourceObjectKind::view, name, {}, text_of(schema, 3), {}});
     if (type == "trigger") {
-      catalog.objects.push_back({SourceObjectKind::trigger, name, text_of(schema, 2), text_of(schema, 3), {}});
+      catalog.objects.push_back(
+          {SourceObjectKind::trigger, name, text_of(schema, 2), text_of(schema, 3), {}});
     }
   }
   std::map<std::string, std::int64_t> sequences;
   read_sequences(connection, sequences);
 
   // schema, name, type, ncol, wr, strict
+  std::vector<std::string> virtual_names;
+  std::vector<SourceTable> shadow_tables;
   const StatementHandle list = connection.prepare("PRAGMA main.table_list");
   while (connection.step(list)) {
     const std::string name = text_of(list, 1);
     const std::string type = text_of(list, 2);
     if (text_of(list, 0) != "main" || is_internal(name)) continue;
-    if (type == "virtual") {
-      catalog.objects.push_back({SourceObjectKind::virtual_table, name, {}, table_sql[name], {}});
-    }
-    if (type != "table") continue;
+    if (type == "virtual") virtual_names.push_back(name);
+    if (type != "table" && type != "shadow") continue;
     SourceTable table;
     table.name = name;
     table.sql = table_sql[name];
     table.without_rowid = sqlite3_column_int(list.get(), 4) != 0;
     table.strict = sqlite3_column_int(list.get(), 5) != 0;
     if (const auto found = sequences.find(name); found != sequences.end()) table.sequence = found->second;
-    catalog.tables.push_back(std::move(table));
+    (type == "table" ? catalog.tables : shadow_tables).push_back(std::move(table));
+  }
+  for (const std::string& name : virtual_names) {
+    VirtualTable found = read_virtual_table(connection, name, table_sql[name]);
+    std::move(found.table.begin(), found.table.end(), std::back_inserter(catalog.tables));
+    std::move(found.object.begin(), found.object.end(), std::back_inserter(catalog.objects));
+    for (SourceTable& shadow : shadow_tables) {
+      if (!found.kept_table.empty() && fold_ascii(shadow.name) == fold_ascii(found.kept_table)) {
+        catalog.tables.push_back(shadow);
+      }
+    }
   }
   for (SourceTable& table : catalog.tables) {
+    if (!table.module.empty()) continue;
     try {
       read_columns(connection, table);
       read_indexes(connection, table, index_sql);
       read_foreign_keys(connection, table);
+      leave_out_incomputable(connection, table, catalog.objects);
       read_rowid(connection, table);
     } catch (Error& error) {
       error.where().table = table.name;

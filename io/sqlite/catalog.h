@@ -5,7 +5,9 @@
 // tables, recognised by SQLite and never by their names. Where the module of a virtual table is missing
 // SQLite cannot know its shadow tables, and they come as ordinary tables: better too much than too little.
 //
-// Views, triggers and virtual tables are listed with their SQL and not touched, so broken ones do no harm.
+// Virtual tables with rows of their own are tables like others; see virtual_table.h. Views, triggers and the
+// other virtual tables are listed with their SQL. So are indexes and VIRTUAL generated columns that call a
+// function SQLite does not have: they are missing from their table, and nothing else is.
 
 #include "engine/model/catalog.h"
 #include "io/sqlite/handle.h"

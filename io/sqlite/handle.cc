@@ -15,6 +15,8 @@
 #include <system_error>
 #include <thread>
 
+#include "engine/model/quote.h"
+
 namespace sluice {
 namespace {
 
@@ -54,6 +56,34 @@ void register_stand_in(void* unknown_collations, sqlite3* database, int encoding
     static_cast<std::set<std::string>*>(unknown_collations)->insert(name);
   } catch (...) {  // out of memory: the name is missing from the list, and C must not see an exception
   }
+}
+
+// More names than a schema written by people would call; each costs one more reading of the schema.
+constexpr std::size_t kStandInsMax = 200;
+constexpr int kArgumentsMax = 127;
+
+void refuse_call(sqlite3_context* context, int, sqlite3_value**) {
+  const auto* name = static_cast<const std::string*>(sqlite3_user_data(context));
+  const std::string message = "sluice does not know function " + *name;
+  sqlite3_result_error(context, message.c_str(), -1);
+}
+
+// The function in "malformed database schema (x) - wrong number of arguments to function y()", or in the "no
+// such function: y" of older versions; empty for any other message.
+std::string function_missing_in_schema(std::string_view message) {
+  if (!message.starts_with("malformed database schema (")) return {};
+  constexpr std::string_view kWrongNumber = " - wrong number of arguments to function ";
+  constexpr std::string_view kUnknown = " - no such function: ";
+  // From the right, because the object's name may hold anything.
+  if (const std::size_t at = message.rfind(kWrongNumber); at != std::string_view::npos) {
+    message.remove_prefix(at + kWrongNumber.size());
+    if (message.ends_with("()")) message.remove_suffix(2);
+    return std::string(message);
+  }
+  if (const std::size_t at = message.rfind(kUnknown); at != std::string_view::npos) {
+    return std::string(message.substr(at + kUnknown.size()));
+  }
+  return {};
 }
 
 std::string one_line(std::string text) {
@@ -244,10 +274,66 @@ SqliteConnection::SqliteConnection(const std::filesystem::path& path, Access acc
 StatementHandle SqliteConnection::prepare(std::string_view sql) const {
   assert(sql.size() <= INT_MAX);
   sqlite3_stmt* raw = nullptr;
-  const int code = sqlite3_prepare_v2(get(), sql.data(), static_cast<int>(sql.size()), &raw, nullptr);
+  int code = SQLITE_OK;
+  do {
+    code = sqlite3_prepare_v2(get(), sql.data(), static_cast<int>(sql.size()), &raw, nullptr);
+  } while (code != SQLITE_OK && stand_in_for_function());
   StatementHandle statement(raw);
   if (code != SQLITE_OK) throw error(code);
   return statement;
+}
+
+bool SqliteConnection::stand_in_for_function() const {
+  std::string name = function_missing_in_schema(sqlite3_errmsg(get()));
+  if (name.empty() || stand_ins_.size() >= kStandInsMax) return false;
+  const std::string folded = fold_ascii(name);
+  // SQLite's own stay in force for the numbers of arguments that they take.
+  std::set<int> known;
+  {
+    sqlite3_stmt* raw = nullptr;
+    const int code = sqlite3_prepare_v2(get(), "PRAGMA function_list", -1, &raw, nullptr);
+    const StatementHandle list(raw);
+    if (code != SQLITE_OK) return false;
+    while (sqlite3_step(list.get()) == SQLITE_ROW) {
+      if (fold_ascii(text_of(list, 0)) == folded) known.insert(sqlite3_column_int(list.get(), 4));
+    }
+  }
+  if (known.count(-1) > 0) return false;
+  const auto [stored, is_new] = stand_ins_.insert(std::move(name));
+  if (!is_new) return false;
+  const auto add = [&](int arguments) {
+    stand_in_calls_.insert(*stored + "(" + std::to_string(arguments) + ")");
+    return sqlite3_create_function_v2(get(), stored->c_str(), arguments, SQLITE_UTF8 | SQLITE_DETERMINISTIC,
+                                      const_cast<std::string*>(&*stored), refuse_call, nullptr, nullptr,
+                                      nullptr) == SQLITE_OK;
+  };
+  if (known.empty()) return add(-1);
+  for (int arguments = 0; arguments <= kArgumentsMax; ++arguments) {
+    if (known.count(arguments) == 0 && !add(arguments)) return false;
+  }
+  return true;
+}
+
+std::string SqliteConnection::obstacle_to(const std::string& sql) const {
+  sqlite3_stmt* raw = nullptr;
+  const int code = sqlite3_prepare_v2(get(), sql.c_str(), -1, &raw, nullptr);
+  const StatementHandle whole(raw);
+  if (code != SQLITE_OK) {
+    if ((code & 0xff) != SQLITE_ERROR) throw error(code);
+    const std::string said = sqlite3_errmsg(get());
+    constexpr std::string_view kUnknown = "unknown function: ";
+    return said.starts_with(kUnknown) ? "no such function: " + said.substr(kUnknown.size()) : said;
+  }
+  if (stand_ins_.empty()) return {};
+  // Which functions a program calls stands in it: address, opcode, p1 to p3, then "name(arguments)".
+  const StatementHandle program = prepare("EXPLAIN " + sql);
+  while (step(program)) {
+    const std::string opcode = text_of(program, 1);
+    if (opcode != "Function" && opcode != "PureFunc") continue;
+    const std::string call = text_of(program, 5);
+    if (stand_in_calls_.count(call) > 0) return "no such function: " + call;
+  }
+  return {};
 }
 
 bool SqliteConnection::step(const StatementHandle& statement) const {

@@ -2,7 +2,8 @@
 // SQLite's C handles, each with one owner, and the only way sluice opens a file.
 //
 // A SqliteConnection is used by one thread at a time. It never loads extensions, runs triggers or expands
-// views, and the schema may call SQLite's own functions alone: the file may come from anyone.
+// views, and the schema may call SQLite's own functions alone: the file may come from anyone. What else the
+// schema calls gets a stand-in that computes nothing, so that it costs the one object and not the file.
 //
 // POSIX drops every lock a process holds on a file when *any* descriptor of that file is closed. So
 // nothing here, and nothing that uses this, may open the database or its -shm by itself: stat() it, or
@@ -89,6 +90,10 @@ class SqliteConnection {
   // Absolute, with symbolic links resolved, as SQLite derives the names of -wal and -shm from it.
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
 
+  // Where the schema calls a function with a number of arguments that SQLite's own of that name does not
+  // take, as files from a newer SQLite do, SQLite refuses the whole schema: prepare() then registers a
+  // stand-in and tries again. (A function that SQLite does not know at all only fails the statements that
+  // call it.)
   [[nodiscard]] StatementHandle prepare(std::string_view sql) const;
   // True for a row, false for the end. Throws Error for everything else: an error is never an end.
   bool step(const StatementHandle& statement) const;
@@ -110,14 +115,24 @@ class SqliteConnection {
   // stands in for them: rows can be read, but an order or a range by such a collation means nothing.
   [[nodiscard]] const std::set<std::string>& unknown_collations() const { return unknown_collations_; }
 
+  // Why SQLite cannot run the statement: "no such function: foo()", say; empty when it can. The statement is
+  // compiled and not run, so anything may be asked. Throws Error for what is not about the statement.
+  [[nodiscard]] std::string obstacle_to(const std::string& sql) const;
+
   // What a SQLite result code means to the user. REQUIRES: the last call on this connection returned it.
   [[nodiscard]] Error error(int code) const;
   [[nodiscard]] Error truncated(std::uint64_t bytes_expected) const;
 
  private:
+  // True when a stand-in was registered that may mend the error of the last call.
+  bool stand_in_for_function() const;
+
   std::filesystem::path path_;
   std::set<std::string> unknown_collations_;
-  DatabaseHandle database_;  // after what its callbacks use
+  // Names of functions with a stand-in; those borrow their names from here.
+  mutable std::set<std::string> stand_ins_;
+  mutable std::set<std::string> stand_in_calls_;  // "iif(2)", as SQLite prints them in programs
+  DatabaseHandle database_;                       // after what its callbacks use
 };
 
 // Sets a parameter, counted from 1. Text and blobs are copied.

@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "engine/model/quote.h"
+#include "io/sqlite/virtual_table.h"
 
 namespace sluice {
 namespace {
@@ -393,7 +394,8 @@ std::vector<std::int64_t> read_rowids(Tree& tree, const std::vector<Subtree>& le
 TableOutline outline_of(const SqliteConnection& connection, const SourceTable& table) {
   const StatementHandle schema =
       connection.prepare("SELECT rootpage FROM main.sqlite_schema WHERE type = 'table' AND name = ?1");
-  bind(connection, schema, 1, Cell::of_text(table.name));
+  const std::string tree_name = table.module.empty() ? table.name : content_table_of(table);
+  bind(connection, schema, 1, Cell::of_text(tree_name));
   const std::int64_t root = connection.step(schema) ? sqlite3_column_int64(schema.get(), 0) : 0;
 
   Tree tree(connection, table.without_rowid);
@@ -402,6 +404,7 @@ TableOutline outline_of(const SqliteConnection& connection, const SourceTable& t
   TableOutline outline;
   outline.bytes = leaf_pages(tree, level) * tree.page_bytes();
   if (!table.without_rowid) {
+    if (!table.module.empty() && !has_ordered_rowid(table)) return outline;
     if (!table.rowid_name.empty() || table.rowid_alias) outline.rowids = read_rowids(tree, level);
   } else if (const auto key = searchable_key(connection, table)) {
     outline.key_tuples = read_keys(connection, tree, *key, level);
