@@ -710,16 +710,23 @@ class Databases:
 # ---- the schema ----
 
 
+OWN_CONTENT = re.compile(r"using\s+(fts[345]|rtree|rtree_i32)\b(?![\s\S]*\bcontent\w*\s*=)", re.IGNORECASE)
+
+
 def read_tables(databases: Databases, report: dict[str, Any], problems: list[str]) -> tuple[list[Table], str]:
     """The tables of the report, held against both catalogs; and the encoding of the source."""
-    encoding_rows, listed = databases.source_json(
+    encoding_rows, listed, virtual = databases.source_json(
         [
             "SELECT json_quote(encoding) FROM pragma_encoding;",
             "SELECT json_array(name, wr) FROM pragma_table_list"
             " WHERE schema = 'main' AND type = 'table' AND lower(name) NOT GLOB 'sqlite_*';",
+            "SELECT json_array(name, sql) FROM sqlite_schema WHERE sql LIKE 'CREATE VIRTUAL TABLE%';",
         ]
     )
     without_rowid = {name: bool(wr) for name, wr in listed}
+    # Virtual tables with rows of their own: the rowid, or the first column of an R-tree, is their key.
+    modules = {name: found[1].lower() for name, sql in virtual if (found := OWN_CONTENT.search(sql))}
+    without_rowid |= {name: False for name in modules}
     reported = {entry["source"]: entry for entry in report["tables"]}
     for name in without_rowid.keys() - reported.keys():
         problems.append(f"table {name} of the source is not in the report")
@@ -739,6 +746,11 @@ def read_tables(databases: Databases, report: dict[str, Any], problems: list[str
     tables = []
     for name, columns in zip(names, columns_of, strict=True):
         entry = reported[name]
+        if name in modules:
+            if modules[name].startswith("fts"):
+                columns = [["rowid", 1, 1], *columns]
+            else:
+                columns[0][1:] = [1, 1]
         key = [column for _, column in sorted((pk, column) for column, _, pk in columns if pk > 0)]
         not_null = {column for column, required, pk in columns if required or (pk and without_rowid[name])}
         taken = {column.lower() for column, *_ in columns}
