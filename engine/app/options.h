@@ -54,6 +54,15 @@ struct PlanFileOptions : PlanningOptions {
   std::string output;  // empty: standard output
 };
 
+struct InspectOptions : PlanningOptions {
+  bool json = false;
+  // Where it is time to move: a bigger file, a table with more rows, one that gets more rows a day.
+  std::uint64_t threshold_bytes = 2'000'000'000;
+  std::uint64_t threshold_rows = 1000;
+  std::uint64_t threshold_daily_rows = 5000;
+  std::string rows_table;  // the table whose rows count; empty: the one with the most
+};
+
 struct StatusOptions {
   std::string target;
 };
