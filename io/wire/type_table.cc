@@ -115,8 +115,12 @@ void put_field(Buffer& out, const void* bytes, std::size_t size) {
   out.append(bytes, size);
 }
 
-// The number as the shortest decimal text that reads back as the same number. Locale never matters.
+// The number as the shortest decimal text that reads back as the same number; the infinities in the server's
+// words. Locale never matters.
 std::string_view print_number(const Cell& cell, std::span<char> room) {
+  if (cell.storage() == StorageClass::real && std::isinf(cell.real())) {
+    return cell.real() < 0 ? "-Infinity" : "Infinity";
+  }
   const auto result = cell.storage() == StorageClass::integer
                           ? std::to_chars(room.data(), room.data() + room.size(), cell.integer())
                           : std::to_chars(room.data(), room.data() + room.size(), cell.real());

