@@ -518,7 +518,8 @@ Findings run_case(const TortureCase& torture, const std::string& target, const A
 // SLUICE_TORTURE_CASE limits the run to cases whose name or place contains it.
 void run_table(const fs::path& binaries, const Abilities& can) {
   std::vector<TortureCase> cases = read_cases();
-  if (const char* only = std::getenv("SLUICE_TORTURE_CASE")) {
+  const char* const only = std::getenv("SLUICE_TORTURE_CASE");
+  if (only != nullptr) {
     std::erase_if(cases, [&](const TortureCase& torture) {
       return !contains(torture.name, only) && !contains(torture.where, only);
     });
@@ -544,6 +545,7 @@ void run_table(const fs::path& binaries, const Abilities& can) {
         ++waiting;
         std::cout << "waits for " << torture.waits_for << (findings.none() ? " (which is there): " : ": ")
                   << torture.where << " " << torture.name << "\n";
+        if (only != nullptr) std::cout << findings.text();
       } else if (!findings.none()) {
         failures.push_back(torture.where + ": " + torture.name + "\n" + findings.text());
       }
