@@ -301,6 +301,7 @@ class Migration {
     run_steps(StepPhase::constraint, 1);
     run_steps(StepPhase::validate, options_.index_jobs);
     run_steps(StepPhase::finish, options_.index_jobs);
+    run_steps(StepPhase::view, 1);
     console_.end_phase();
     report_.phases.constraints = constraints.seconds();
     const std::vector<StepRecord> steps = list_steps(*connections_.front(), run_.run_id);
@@ -328,10 +329,10 @@ class Migration {
       work.tasks = waiting.size();
       work.body = [&](std::size_t lane, std::size_t task) {
         const Step& step = plan_.steps[waiting[task]];
-        done[task] = run_step(*connections_[lane], run_.run_id, waiting[task], step,
-                              found_.at(static_cast<std::size_t>(step.table)), claim)
-                         ? 1
-                         : 0;
+        // A view is of no table.
+        const TablePlan* found =
+            step.phase == StepPhase::view ? nullptr : found_.at(static_cast<std::size_t>(step.table));
+        done[task] = run_step(*connections_[lane], run_.run_id, waiting[task], step, found, claim) ? 1 : 0;
         finished.fetch_add(1, std::memory_order_relaxed);
       };
       {

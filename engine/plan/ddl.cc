@@ -7,6 +7,7 @@
 #include "engine/model/quote.h"
 #include "engine/translate/sql_clauses.h"
 #include "engine/translate/translate.h"
+#include "engine/translate/translate_view.h"
 
 namespace sluice {
 namespace {
@@ -103,9 +104,16 @@ bool mentions_keyword(std::string_view sql, std::string_view word) {
 class StepMaker {
  public:
   StepMaker(const Catalog& catalog, const std::vector<PlannedTable>& tables, NameSpace& names)
-      : catalog_(catalog), tables_(tables), names_(names) {}
+      : catalog_(catalog),
+        tables_(tables),
+        names_(names),
+        schema_(tables.empty() ? "public" : tables.front().plan->schema) {}
 
   SchemaSteps make() {
+    // Before the names of keys and indexes, which nobody asks for by name.
+    for (const SourceObject& object : catalog_.objects) {
+      if (object.kind == SourceObjectKind::view) views_.push_back({&object, names_.claim(object.name)});
+    }
     for (const PlannedTable& table : tables_) {
       add_primary_key(table);
       for (const SourceIndex& index : table.source->indexes) add_index(table, index);
@@ -116,11 +124,17 @@ class StepMaker {
       add_identity(table);
       add_step(StepPhase::finish, table, "ANALYZE " + quoted_name(*table.plan), {});
     }
+    add_views();
     list_objects();
     return std::move(result_);
   }
 
  private:
+  struct PlannedView {
+    const SourceObject* source = nullptr;
+    std::string target;
+  };
+
   Step& add_step(StepPhase phase, const PlannedTable& table, std::string sql, ObjectOutcome object) {
     Step& step = result_.steps.emplace_back();
     step.phase = phase;
@@ -554,6 +568,48 @@ class StepMaker {
     if (low.empty()) return "index its shapes with a GiST index, of PostGIS for example";
     return "CREATE EXTENSION cube; " + index + "cube(ARRAY[" + join(low, ", ") + "]::float8[], ARRAY[" +
            join(high, ", ") + "]::float8[]))";
+
+  void add_views() {
+    ViewTranslator translator;
+    for (const SourceTable& table : catalog_.tables) {
+      translator.add_missing(table.name, "its table " + quote_identifier(table.name) + " does not arrive");
+    }
+    for (const SourceObject& object : catalog_.objects) {
+      if (object.kind != SourceObjectKind::virtual_table) continue;
+      translator.add_missing(object.name, "it reads the virtual table " + quote_identifier(object.name) +
+                                              ", which does not arrive");
+    }
+    for (const PlannedTable& table : tables_) translator.add_table(*table.source, *table.plan);
+    std::vector<const SourceObject*> sources;
+    for (const PlannedView& view : views_) {
+      sources.push_back(view.source);
+      translator.add_missing(view.source->name, "it reads the view " + quote_identifier(view.source->name) +
+                                                    ", which reads from it");
+    }
+    for (const std::size_t place : order_of_views(sources)) add_view(translator, views_[place]);
+  }
+
+  void add_view(ViewTranslator& translator, const PlannedView& view) {
+    const std::string name = quote_qualified(schema_, view.target);
+    NameSpace columns;
+    const ViewTranslation translation = translator.translate(
+        *view.source, name, [&](const std::string& column) { return columns.claim(column); });
+    ObjectOutcome object;
+    object.kind = "view";
+    object.name = translation.translated() ? view.target : view.source->name;
+    if (!translation.translated()) {
+      object.sql = view.source->sql;
+      object.reason = translation.reason;
+      object.proposal = "write it in PostgreSQL's words: CREATE VIEW " + name + " AS ...";
+      leave_out(std::move(object));
+      return;
+    }
+    object.reason = join(translation.remarks, "; ");
+    Step& step = result_.steps.emplace_back();
+    step.phase = StepPhase::view;
+    step.sql = "CREATE VIEW " + name + " (" + quoted_list(translation.columns) + ") AS " + translation.select;
+    step.object = std::move(object);
+    step.remedies = {{"42P07", "rename or drop what has that name, then run the SQL"}};
   }
 
   void list_objects() {
@@ -565,10 +621,7 @@ class StepMaker {
       object.reason = source.reason;
       switch (source.kind) {
         case SourceObjectKind::view:
-          object.kind = "view";
-          object.reason = "views hold no rows, and their SQL is not translated";
-          object.proposal = "create it by hand from its SQL";
-          break;
+          continue;  // add_views has dealt with it
         case SourceObjectKind::trigger:
           object.kind = "trigger";
           object.reason = "triggers are never created: they must not fire while rows arrive";
@@ -600,6 +653,8 @@ class StepMaker {
   const Catalog& catalog_;
   const std::vector<PlannedTable>& tables_;
   NameSpace& names_;
+  std::string schema_;
+  std::vector<PlannedView> views_;
   SchemaSteps result_;
 };
 
@@ -645,7 +700,7 @@ std::string script_of(const MigrationPlan& plan, const std::map<std::size_t, std
   for (const TablePlan& table : plan.tables) script += "\n" + create_table_sql(table) + ";\n";
   script += "\n-- after the load\n";
   for (const StepPhase phase :
-       {StepPhase::index, StepPhase::constraint, StepPhase::validate, StepPhase::finish}) {
+       {StepPhase::index, StepPhase::constraint, StepPhase::validate, StepPhase::finish, StepPhase::view}) {
     for (std::size_t number = 0; number < plan.steps.size(); ++number) {
       const Step& step = plan.steps[number];
       if (step.phase != phase) continue;

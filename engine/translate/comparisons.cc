@@ -128,7 +128,10 @@ void Translator::align_numbers(Fragment& left, Fragment& right) {
         (left.literal && std::isinf(left.real)) || (right.literal && std::isinf(right.real));
     const bool literal_double = other.value == ValueClass::real && other.literal;
     if (other.type != PgType::float8 && !literal_double && !exact_in_double(other) && !infinity) {
-      refuse("it compares a double with a number that may not fit one");
+      if (!for_view()) refuse("it compares a double with a number that may not fit one");
+      Fragment& wide = left.type == PgType::float8 ? right : left;
+      if (wide.value == ValueClass::integer) remark("integers are compared with doubles as doubles");
+      wide = as_double(wide);
     }
     return;
   }
@@ -146,7 +149,7 @@ void Translator::align_numbers(Fragment& left, Fragment& right) {
 
 // `text` is the side that is text; `other` is of another class.
 void Translator::align_with_text(const std::string& name, Fragment& other, Fragment& text) {
-  if (is_moment(other)) return align_moment(other, text);
+  if (is_moment(other)) return align_moment(name, other, text);
   if (other.value == ValueClass::json && other.type == PgType::json) {
     other = cast_to(other, PgType::text, ValueClass::text);
     other.unsure = Unsure::json;
@@ -176,17 +179,23 @@ void Translator::align_with_text(const std::string& name, Fragment& other, Fragm
   refuse("it compares " + std::string(spoken(other.value)) + " with text");
 }
 
-void Translator::align_moment(Fragment& moment, Fragment& text) {
+void Translator::align_moment(const std::string& name, Fragment& moment, Fragment& text) {
   const std::string_view written = text.text;
+  const bool stamp = moment.value == ValueClass::timestamp;
   // In full, since a shorter spelling of the same moment is another text.
   const bool whole =
       is_moment_text(written, moment.type) &&
       (moment.type == PgType::date || written.size() == (moment.type == PgType::time ? 8 : 19)) &&
       moment.type != PgType::timestamptz;
-  if (!text.literal || !whole) {
+  // The text of a day is less than that of every moment on it, be it midnight.
+  const bool day = for_view() && stamp && is_moment_text(written, PgType::date);
+  if (!text.literal || (!whole && !day)) {
     refuse("it compares " + std::string(spoken(moment.value)) + " with text that is not one in full");
   }
   if (moment.value != ValueClass::date) remark("moments are compared as such, not by their spelling");
+  if (day && name != ">=" && name != "<") {
+    remark(text.sql + " counts as the midnight at which that day begins");
+  }
   const std::string_view type = moment.type == PgType::date   ? "date"
                                 : moment.type == PgType::time ? "time"
                                                               : "timestamp";

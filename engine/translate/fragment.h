@@ -59,6 +59,9 @@ struct Fragment {
   bool holds_collate = false;  // somewhere below
   bool of_column = false;      // a column, or one under CAST and +: its collation counts
   bool not_null = false;
+  bool converted = false;  // ScopeColumn::converted
+  // A decimal that SQLite holds as an integer whenever it is whole: a column of NUMERIC affinity.
+  bool whole_is_integer = false;
   bool changes = false;  // from one evaluation to the next: it must not stand twice
   // A literal, and its value as SQLite reads it.
   bool literal = false;

@@ -9,15 +9,13 @@
 #include "engine/translate/translator.h"
 
 namespace sluice {
-namespace {
-
-constexpr std::string_view kUtcNow = "statement_timestamp() AT TIME ZONE 'UTC'";
-
-}  // namespace
-
 Fragment Translator::call(const Expression& expression) {
   const std::string& name = expression.text;
+  if (std::optional<Fragment> aggregated = aggregate(expression)) return *aggregated;
   if (expression.negated) refuse(name + "(*) is an aggregate");
+  if (expression.distinct || expression.filter != nullptr || expression.window != nullptr) {
+    refuse(name + " is no aggregate that is translated");
+  }
   std::vector<Fragment> arguments = operands(expression, 0);
   const std::size_t count = arguments.size();
   const auto is = [&](std::string_view wanted, std::size_t from, std::size_t to) {
@@ -57,8 +55,9 @@ Fragment Translator::call(const Expression& expression) {
     Fragment value = as_number(arguments[0]);
     if (is_null(value))
       return make_fragment("NULL::bigint", Binding::cast, ValueClass::integer, PgType::int8);
-    const bool real = value.value == ValueClass::real;
-    if (real && value.type != PgType::float8) value = cast_to(value, PgType::float8, ValueClass::real);
+    const bool real = value.value == ValueClass::real || value.value == ValueClass::number;
+    if (value.value == ValueClass::real && value.type != PgType::float8)
+      value = cast_to(value, PgType::float8, ValueClass::real);
     if (is_narrow(value)) value = cast_to(value, PgType::int8, ValueClass::integer);
     // The least integer has no absolute value: an error in both.
     can_fail = can_fail || !real;
@@ -66,11 +65,7 @@ Fragment Translator::call(const Expression& expression) {
     result.changes = value.changes;
     return result;
   }
-  if (is("round", 1, 1)) {
-    const Fragment value = as_number(arguments[0]);
-    if (value.value != ValueClass::integer) refuse("round of a double differs in PostgreSQL");
-    return cast_to(value, PgType::float8, ValueClass::real);
-  }
+  if (is("round", 1, 2)) return rounded(arguments);
   if (is("typeof", 1, 1)) return type_name(arguments[0]);
   if (is("json_valid", 1, 1)) return json_valid(arguments[0]);
   if (is("json_extract", 2, 2)) return json_member(arguments[0], arguments[1], false);
@@ -101,7 +96,7 @@ Fragment Translator::call(const Expression& expression) {
     return moment_call(name, arguments);
   }
   if (is("random", 0, 0)) {
-    if (!for_default_) refuse("random() changes from call to call");
+    if (purpose_ == Purpose::constraint) refuse("random() changes from call to call");
     Fragment result = make_fragment(
         "('x' || left(encode(sha256(uuid_send(gen_random_uuid())), 'hex'), 16))::bit(64)::bigint",
         Binding::cast, ValueClass::integer, PgType::int8);
@@ -160,6 +155,29 @@ Fragment Translator::substring(const std::vector<Fragment>& arguments) {
   std::vector<Fragment> positions = {value, arguments[1]};
   if (arguments.size() == 3) positions.push_back(arguments[2]);
   Fragment result = make_fragment(call_sql("substr", positions), Binding::atom, value.value, value.type);
+  result.changes = value.changes;
+  return result;
+}
+
+Fragment Translator::rounded(const std::vector<Fragment>& arguments) {
+  const Fragment value = as_number(arguments[0]);
+  std::int64_t digits = 0;
+  if (arguments.size() == 2) {
+    const bool literal = arguments[1].literal && arguments[1].value == ValueClass::integer;
+    if (!literal || arguments[1].integer > 15) refuse("round to other than a literal number of digits");
+    digits = std::max<std::int64_t>(arguments[1].integer, 0);
+  }
+  if (value.value == ValueClass::integer) return cast_to(value, PgType::float8, ValueClass::real);
+  if (is_null(value))
+    return make_fragment("NULL::double precision", Binding::cast, ValueClass::real, PgType::float8);
+  if (!for_view()) refuse("round of a double differs in PostgreSQL");
+  remark("round() decides by the digits of the number, where SQLite decides by the double next to it");
+  const Fragment decimal =
+      value.type == PgType::numeric ? value : cast_to(value, PgType::numeric, ValueClass::number);
+  Fragment result = make_fragment(
+      "round(" + decimal.sql + (digits > 0 ? ", " + std::to_string(digits) : "") + ")::double precision",
+      Binding::cast, ValueClass::real, PgType::float8);
+  result.not_null = value.not_null;
   result.changes = value.changes;
   return result;
 }
@@ -263,127 +281,6 @@ Fragment Translator::json_member(const Fragment& json, const Fragment& path, boo
   Fragment member = text_fragment(bound(json, Binding::sum) + " #>> '{" + names + "}'", Binding::other);
   member.unsure = Unsure::json;
   return member;
-}
-
-Fragment Translator::moment_call(const std::string& name, const std::vector<Fragment>& arguments) {
-  const bool clock = name.starts_with("current_");
-  const bool formatted = name == "strftime";
-  if (!for_default_) {
-    const bool of_column = !clock && !arguments.empty() && !arguments.front().literal;
-    refuse(of_column ? "the function " + name + " is not translated"
-                     : name + " changes from moment to moment");
-  }
-  if (formatted && (arguments.empty() || !arguments[0].literal || arguments[0].value != ValueClass::text)) {
-    refuse("strftime with a format that is not a literal");
-  }
-  bool fraction = false;
-  for (std::size_t i = formatted ? 1 : 0; i < arguments.size(); ++i) {
-    if (!arguments[i].literal || arguments[i].value != ValueClass::text)
-      refuse(name + " of something other than now");
-    const std::string word = fold_ascii(arguments[i].text);
-    const bool first = i == (formatted ? 1u : 0u);
-    if (first && word == "now") continue;
-    if (first) refuse(name + " of something other than now");
-    if (word == "localtime") refuse("'localtime' is the time zone of whatever machine runs SQLite");
-    if (word == "utc") refuse("'utc' after 'now' shifts by the time zone of whatever machine runs SQLite");
-    if (word != "subsec" && word != "subsecond")
-      refuse("the modifier " + arguments[i].sql + " is not translated");
-    fraction = true;
-  }
-  Fragment result;
-  if (name == "date" || name == "current_date") {
-    result = formatted_moment("%Y-%m-%d");
-  } else if (name == "time" || name == "current_time") {
-    result = formatted_moment(fraction ? "%H:%M:%f" : "%H:%M:%S");
-  } else if (name == "datetime" || name == "current_timestamp") {
-    result = formatted_moment(fraction ? "%Y-%m-%d %H:%M:%f" : "%Y-%m-%d %H:%M:%S");
-  } else if (formatted) {
-    result = formatted_moment(arguments[0].text);
-  } else if (name == "unixepoch") {
-    if (fraction) refuse("unixepoch with 'subsec'");
-    result = make_fragment("floor(extract(epoch FROM statement_timestamp()))::bigint", Binding::cast,
-                           ValueClass::integer, PgType::int8);
-  } else {
-    result = make_fragment(
-        "extract(epoch FROM date_trunc('milliseconds', statement_timestamp()))::double precision / "
-        "86400 + 2440587.5",
-        Binding::sum, ValueClass::real, PgType::float8);
-  }
-  result.changes = true;
-  return result;
-}
-
-Fragment Translator::formatted_moment(const std::string& format) {
-  if (format == "%s") {
-    Fragment seconds =
-        text_fragment("floor(extract(epoch FROM statement_timestamp()))::bigint::text", Binding::cast);
-    seconds.digits = "floor(extract(epoch FROM statement_timestamp()))::bigint";
-    return seconds;
-  }
-  // to_char takes any letter for a pattern, so what stands for itself goes into double quotes.
-  std::string pattern;
-  std::string plain;
-  const auto flush = [&] {
-    if (plain.empty()) return;
-    const bool safe = plain.find_first_not_of("-: ./,") == std::string::npos;
-    pattern += safe ? plain : "\"" + plain + "\"";
-    plain.clear();
-  };
-  for (std::size_t i = 0; i < format.size(); ++i) {
-    if (format[i] != '%') {
-      if (format[i] == '"' || format[i] == '\\') plain += '\\';
-      plain += format[i];
-      continue;
-    }
-    const char letter = ++i < format.size() ? format[i] : '\0';
-    std::string_view part;
-    switch (letter) {
-      case 'Y':
-        part = "YYYY";
-        break;
-      case 'm':
-        part = "MM";
-        break;
-      case 'd':
-        part = "DD";
-        break;
-      case 'H':
-        part = "HH24";
-        break;
-      case 'M':
-        part = "MI";
-        break;
-      case 'S':
-        part = "SS";
-        break;
-      case 'f':
-        part = "SS.MS";
-        break;
-      case 'j':
-        part = "DDD";
-        break;
-      case '%':
-        plain += '%';
-        continue;
-      default:
-        refuse("strftime with a format that is not translated");
-    }
-    flush();
-    pattern += part;
-  }
-  flush();
-  Fragment text = text_fragment("to_char(" + std::string(kUtcNow) + ", " + quote_literal(pattern) + ")");
-  std::string_view shape = pattern;
-  const bool zone = shape.ends_with("\"Z\"") || shape.ends_with("\"+00:00\"");
-  if (zone) shape.remove_suffix(shape.ends_with("\"Z\"") ? 3 : 8);
-  if (shape == "YYYY-MM-DD" && !zone) text.moment = Moment::date;
-  if ((shape == "HH24:MI:SS" || shape == "HH24:MI:SS.MS") && !zone) text.moment = Moment::time;
-  for (const std::string_view separator : {" ", "\"T\""}) {
-    const std::string seconds = "YYYY-MM-DD" + std::string(separator) + "HH24:MI:SS";
-    if (shape == seconds) text.moment = zone ? Moment::seconds_zone : Moment::seconds;
-    if (shape == seconds + ".MS") text.moment = zone ? Moment::milliseconds_zone : Moment::milliseconds;
-  }
-  return text;
 }
 
 }  // namespace sluice

@@ -70,14 +70,26 @@ constexpr std::array<std::string_view, 56> kReserved = {
     "transaction", "union",   "unique", "update",     "using",    "values",
     "when",        "where"};
 
-// Carries the problem out of however many levels; it never leaves this file.
-struct Problem {
-  std::string text;
-};
+using Problem = SqlProblem;
 
 class Parser {
  public:
-  explicit Parser(const std::vector<Token>& tokens) : tokens_(tokens) {}
+  explicit Parser(const std::vector<Token>& tokens, SubqueryReader* subqueries = nullptr, std::size_t at = 0,
+                  int depth = 0)
+      : tokens_(tokens), subqueries_(subqueries), at_(at), depth_(depth) {}
+
+  // One expression, and where it ends.
+  ExpressionPtr part(std::size_t& at) {
+    ExpressionPtr tree = expression(kOr);
+    at = at_;
+    return tree;
+  }
+
+  std::vector<OrderTerm> order(std::size_t& at) {
+    std::vector<OrderTerm> terms = order_terms();
+    at = at_;
+    return terms;
+  }
 
   ExpressionPtr whole() {
     ExpressionPtr tree = expression(kOr);
@@ -259,6 +271,12 @@ class Parser {
     if (!is_symbol(now(), "(")) throw Problem{"it looks into another table"};
     refuse_subquery(ahead(1));
     advance();
+    if (begins_subquery(now())) {
+      made.kind = ExpressionKind::in_select;
+      made.select = subquery();
+      expect_symbol(")");
+      return;
+    }
     if (take_symbol(")")) return;
     do {
       adopt(made, expression(kOr));
@@ -266,10 +284,43 @@ class Parser {
     expect_symbol(")");
   }
 
-  static void refuse_subquery(const Token& first) {
-    if (is_word(first, "select") || is_word(first, "values") || is_word(first, "with")) {
-      throw Problem{"it holds a subquery"};
-    }
+  static bool begins_subquery(const Token& first) {
+    return is_word(first, "select") || is_word(first, "values") || is_word(first, "with");
+  }
+  void refuse_subquery(const Token& first) const {
+    if (subqueries_ == nullptr && begins_subquery(first)) throw Problem{"it holds a subquery"};
+  }
+  std::shared_ptr<const Select> subquery() { return subqueries_->read_select(at_, depth_); }
+
+  // EXISTS (SELECT ...)
+  ExpressionPtr exists() {
+    if (subqueries_ == nullptr) throw Problem{"it holds a subquery"};
+    advance();
+    expect_symbol("(");
+    ExpressionPtr made = node(ExpressionKind::exists);
+    made->select = subquery();
+    expect_symbol(")");
+    return made;
+  }
+
+  std::vector<OrderTerm> order_terms() {
+    std::vector<OrderTerm> terms;
+    do {
+      OrderTerm term;
+      term.expression = expression(kOr);
+      if (take_word("desc")) {
+        term.descending = true;
+      } else {
+        take_word("asc");
+      }
+      if (take_word("nulls")) {
+        term.nulls_written = true;
+        term.nulls_first = take_word("first");
+        if (!term.nulls_first) expect_word("last");
+      }
+      terms.push_back(std::move(term));
+    } while (take_symbol(","));
+    return terms;
   }
 
   // ---- operands ----
@@ -278,7 +329,6 @@ class Parser {
     const Depth guard(depth_);
     if (is_word(now(), "not")) {
       advance();
-      if (is_word(now(), "exists")) throw Problem{"it holds a subquery"};
       ExpressionPtr made = node(ExpressionKind::unary, "not");
       adopt(*made, expression(kNot));
       return made;
@@ -370,6 +420,12 @@ class Parser {
   ExpressionPtr group() {
     refuse_subquery(ahead(1));
     advance();
+    if (begins_subquery(now())) {
+      ExpressionPtr made = node(ExpressionKind::subquery);
+      made->select = subquery();
+      expect_symbol(")");
+      return made;
+    }
     ExpressionPtr first = expression(kOr);
     if (take_symbol(")")) return first;
     ExpressionPtr row = node(ExpressionKind::row);
@@ -386,7 +442,7 @@ class Parser {
       return node(ExpressionKind::null);
     }
     if (folded == "case") return choice();
-    if (folded == "exists") throw Problem{"it holds a subquery"};
+    if (folded == "exists") return exists();
     const bool call = is_symbol(ahead(1), "(");
     if (folded == "cast" && call) return cast();
     if (folded == "raise" && call) throw Problem{"it holds RAISE"};
@@ -394,7 +450,7 @@ class Parser {
       advance();
       return node(ExpressionKind::clock, folded);
     }
-    if (std::find(kReserved.begin(), kReserved.end(), folded) != kReserved.end()) unexpected();
+    if (is_reserved(folded)) unexpected();
     return name();
   }
 
@@ -419,7 +475,11 @@ class Parser {
     ExpressionPtr made = node(ExpressionKind::call, fold_ascii(unquoted(now())));
     advance();
     advance();
-    if (is_word(now(), "distinct")) throw Problem{"it holds an aggregate"};
+    if (is_word(now(), "distinct")) {
+      if (subqueries_ == nullptr) throw Problem{"it holds an aggregate"};
+      advance();
+      made->distinct = true;
+    }
     if (is_symbol(now(), "*") && is_symbol(ahead(1), ")")) {
       advance();
       made->negated = true;
@@ -431,8 +491,36 @@ class Parser {
     }
     if (is_word(now(), "order")) throw Problem{"it holds an aggregate"};
     expect_symbol(")");
-    if (is_word(now(), "filter") && is_symbol(ahead(1), "(")) throw Problem{"it holds an aggregate"};
-    if (is_word(now(), "over")) throw Problem{"it holds a window function"};
+    if (is_word(now(), "filter") && is_symbol(ahead(1), "(")) {
+      if (subqueries_ == nullptr) throw Problem{"it holds an aggregate"};
+      advance();
+      advance();
+      expect_word("where");
+      made->filter = expression(kOr);
+      expect_symbol(")");
+    }
+    if (is_word(now(), "over")) {
+      if (subqueries_ == nullptr) throw Problem{"it holds a window function"};
+      advance();
+      made->window = window();
+    }
+    return made;
+  }
+
+  std::shared_ptr<const Window> window() {
+    if (!take_symbol("(")) throw Problem{"it names a window"};
+    auto made = std::make_shared<Window>();
+    if (take_word("partition")) {
+      expect_word("by");
+      do {
+        made->partition.push_back(expression(kOr));
+      } while (take_symbol(","));
+    }
+    if (take_word("order")) {
+      expect_word("by");
+      made->order = order_terms();
+    }
+    if (!take_symbol(")")) throw Problem{"it frames a window"};
     return made;
   }
 
@@ -482,6 +570,7 @@ class Parser {
   }
 
   const std::vector<Token>& tokens_;
+  SubqueryReader* subqueries_;  // null where no SELECT may stand
   std::size_t at_ = 0;
   int depth_ = 0;
 };
@@ -496,6 +585,20 @@ std::string listed(const Expression& expression, std::size_t first) {
 }
 
 }  // namespace
+
+bool is_reserved(std::string_view folded) {
+  return std::find(kReserved.begin(), kReserved.end(), folded) != kReserved.end();
+}
+
+ExpressionPtr read_expression(const std::vector<Token>& tokens, std::size_t& at, SubqueryReader& subqueries,
+                              int depth) {
+  return Parser(tokens, &subqueries, at, depth).part(at);
+}
+
+std::vector<OrderTerm> read_order(const std::vector<Token>& tokens, std::size_t& at,
+                                  SubqueryReader& subqueries, int depth) {
+  return Parser(tokens, &subqueries, at, depth).order(at);
+}
 
 ParsedExpression parse_expression(std::string_view sql) {
   const std::vector<Token> tokens = tokenize(sql);
@@ -549,6 +652,12 @@ std::string to_string(const Expression& expression) {
       return expression.text + "(" + (expression.negated ? "*" : listed(expression, 0)) + ")";
     case ExpressionKind::row:
       return "row(" + listed(expression, 0) + ")";
+    case ExpressionKind::subquery:
+      return "(select)";
+    case ExpressionKind::exists:
+      return "exists(select)";
+    case ExpressionKind::in_select:
+      return "(" + child(0) + " " + negated + "in (select))";
   }
   return {};
 }

@@ -33,7 +33,7 @@ Translation translate_with(std::string_view sql, const Scope& scope, Finish fini
   if (!is_valid_utf8(sql)) return refused("it is not valid UTF-8");
   const ParsedExpression parsed = parse_expression(sql);
   if (parsed.tree == nullptr) return refused(parsed.problem);
-  Translator translator(scope, false);
+  Translator translator(scope, Purpose::constraint);
   try {
     const Fragment fragment = finish(translator, translator.translate(*parsed.tree));
     return outcome(translator, fragment);
@@ -136,6 +136,12 @@ Scope scope_of(const SourceTable& source, const TablePlan& plan) {
   for (const ColumnPlan& planned : plan.columns) {
     ScopeColumn column{planned.source,  planned.target, planned.type, planned.declared_type, {},
                        planned.not_null};
+    Conversion spelling = planned.conversion;  // what makes only the bytes of a text readable
+    spelling.encoding = TextEncoding::utf8;
+    spelling.bad_text = BadText::misfit;
+    spelling.truncate_fraction = false;
+    spelling.naive_as_utc = false;
+    column.converted = spelling.any();
     if (clauses) {
       for (const CollateClause& clause : clauses->collations) {
         if (fold_ascii(clause.column) == fold_ascii(planned.source)) column.collation = clause.collation;

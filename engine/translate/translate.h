@@ -70,6 +70,9 @@ struct ScopeColumn {
   std::string declared_type;  // for the affinity; empty where none was declared
   std::string collation;      // BINARY when empty
   bool not_null = false;
+  // Its values are not those of SQLite (an epoch became a timestamp, '' a NULL): it arrives as it is, and no
+  // expression may look into it.
+  bool converted = false;
 };
 
 // What the names in an expression mean.

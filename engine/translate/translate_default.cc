@@ -349,7 +349,7 @@ Translation translate_default(std::string_view sql, const ScopeColumn& column) {
     return translation;
   }
   const Scope nothing;
-  Translator translator(nothing, true);
+  Translator translator(nothing, Purpose::default_value);
   try {
     const Fragment fragment = translate_tree(translator, *parsed.tree, column);
     translation.sql = fragment.sql;

@@ -1,6 +1,7 @@
 #include "engine/translate/translator.h"
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include "engine/model/quote.h"
@@ -12,7 +13,12 @@ void Translator::remark(std::string_view text) {
 }
 
 Fragment Translator::translate(const Expression& expression) {
+  ++depth_;
   Fragment fragment = walk(expression);
+  --depth_;
+  if (fragment.converted && depth_ > 0) {
+    refuse("the values of column " + fragment.sql + " are converted on their way");
+  }
   // A COLLATE of its own hides those below it.
   fragment.holds_collate = expression.holds_collate && !fragment.collated;
   return fragment;
@@ -57,6 +63,10 @@ Fragment Translator::walk(const Expression& expression) {
       return choice(expression);
     case ExpressionKind::call:
       return call(expression);
+    case ExpressionKind::subquery:
+    case ExpressionKind::exists:
+    case ExpressionKind::in_select:
+      return query(expression);
     case ExpressionKind::row:
       break;
   }
@@ -78,31 +88,47 @@ std::vector<Fragment> Translator::operands(const Expression& expression, std::si
   return all;
 }
 
-const ScopeColumn* Translator::find_column(std::string_view name) const {
+namespace {
+
+const ScopeColumn* find_column(const Scope& scope, std::string_view name) {
   const std::string folded = fold_ascii(name);
-  const auto found =
-      std::find_if(scope_.columns.begin(), scope_.columns.end(),
-                   [&](const ScopeColumn& column) { return fold_ascii(column.source) == folded; });
-  return found == scope_.columns.end() ? nullptr : &*found;
+  const auto found = std::find_if(scope.columns.begin(), scope.columns.end(), [&](const ScopeColumn& column) {
+    return fold_ascii(column.source) == folded;
+  });
+  return found == scope.columns.end() ? nullptr : &*found;
 }
+
+}  // namespace
+
+bool Translator::knows_column(std::string_view name) const { return find_column(scope_, name) != nullptr; }
 
 bool Translator::is_truth_word(const Expression& expression) const {
   if (expression.kind != ExpressionKind::column || !expression.bare) return false;
   const std::string folded = fold_ascii(expression.text);
-  return (folded == "true" || folded == "false") && find_column(folded) == nullptr;
+  return (folded == "true" || folded == "false") && !knows_column(folded);
+}
+
+Fragment Translator::query(const Expression& /*expression*/) { refuse("it holds a subquery"); }
+
+std::optional<Fragment> Translator::aggregate(const Expression& /*expression*/) { return std::nullopt; }
+
+Fragment Translator::no_column(const Expression& expression) {
+  if (is_truth_word(expression)) return integer_literal(fold_ascii(expression.text) == "true" ? 1 : 0);
+  if (!expression.double_quoted) refuse("there is no column " + quote_identifier(expression.text));
+  remark(quote_identifier(expression.text) + " is no column, so SQLite reads it as a string");
+  return text_literal(expression.text);
 }
 
 Fragment Translator::column(const Expression& expression) {
   if (!expression.qualifier.empty() && fold_ascii(expression.qualifier) != fold_ascii(scope_.table)) {
     refuse("it names another table, " + quote_identifier(expression.qualifier));
   }
-  const ScopeColumn* found = find_column(expression.text);
-  if (found == nullptr) {
-    if (is_truth_word(expression)) return integer_literal(fold_ascii(expression.text) == "true" ? 1 : 0);
-    if (!expression.double_quoted) refuse("there is no column " + quote_identifier(expression.text));
-    remark(quote_identifier(expression.text) + " is no column, so SQLite reads it as a string");
-    return text_literal(expression.text);
-  }
+  const ScopeColumn* found = find_column(scope_, expression.text);
+  return found == nullptr ? no_column(expression) : fragment_of(*found);
+}
+
+Fragment Translator::fragment_of(const ScopeColumn& of) {
+  const ScopeColumn* found = &of;
   Fragment fragment =
       make_fragment(quote_identifier(found->target), Binding::atom, ValueClass::text, found->type);
   fragment.of_column = true;
@@ -111,6 +137,7 @@ Fragment Translator::column(const Expression& expression) {
     fragment.affinity = Affinity::numeric;
   }
   fragment.not_null = found->not_null;
+  fragment.converted = found->converted;
   fragment.collation = fold_ascii(found->collation);
   if (fragment.collation == "binary") fragment.collation.clear();
   const std::string declared = fold_ascii(found->declared_type);
@@ -128,12 +155,15 @@ Fragment Translator::column(const Expression& expression) {
       break;
     case PgType::float8:
       fragment.value = real_affinity || declared.empty() ? ValueClass::real : ValueClass::number;
+      fragment.whole_is_integer =
+          fragment.value == ValueClass::number && fragment.affinity == Affinity::numeric;
       break;
     case PgType::numeric:
       fragment.value = ValueClass::number;
+      fragment.whole_is_integer = fragment.affinity == Affinity::numeric && !real_affinity;
       break;
     case PgType::boolean:
-      if (fragment.affinity == Affinity::text)
+      if (fragment.affinity == Affinity::text && !fragment.converted)
         refuse("column " + fragment.sql + " holds truth values as text");
       fragment.value = ValueClass::boolean;
       break;
@@ -227,7 +257,7 @@ Fragment Translator::unary(const Expression& expression) {
     return make_fragment(name + bound(fragment, Binding::cast), name == "-" ? Binding::minus : Binding::other,
                          ValueClass::integer, PgType::int8);
   }
-  if (name == "-" && fragment.value == ValueClass::real) {
+  if (name == "-" && (fragment.value == ValueClass::real || fragment.value == ValueClass::number)) {
     // SQLite subtracts from zero, so that no -0.0 comes out.
     return real_arithmetic("-", integer_literal(0), fragment);
   }
@@ -274,7 +304,86 @@ Fragment Translator::as_number(Fragment fragment) {
   if (is_null(fragment) || fragment.value == ValueClass::integer || fragment.value == ValueClass::real) {
     return fragment;
   }
+  if (for_view() && fragment.value == ValueClass::number) return fragment;
+  if (for_view() && fragment.value == ValueClass::text && fragment.unsure != Unsure::json) {
+    return leading_number(fragment);
+  }
   refuse("it computes with " + std::string(spoken(fragment.value)));
+}
+
+namespace {
+
+// Blanks, then what SQLite takes for the beginning of a number.
+constexpr std::string_view kLeadingDouble =
+    "^[ \\t\\n\\v\\f\\r]*([+-]?(?:[0-9]+\\.?[0-9]*|\\.[0-9]+)(?:[eE][+-]?[0-9]+)?)";
+constexpr std::string_view kLeadingInteger = "^[ \\t\\n\\v\\f\\r]*([+-]?[0-9]+)";
+
+Fragment leading_number_of(std::string_view text) {
+  text.remove_prefix(std::min(text.find_first_not_of(" \t\n\v\f\r"), text.size()));
+  const bool negative = text.starts_with('-');
+  if (negative || text.starts_with('+')) text.remove_prefix(1);
+  const auto is_digit = [&](std::size_t at) {
+    return at < text.size() && text[at] >= '0' && text[at] <= '9';
+  };
+  std::size_t digits = 0;
+  while (is_digit(digits)) ++digits;
+  const bool real = text.substr(digits).starts_with('.') || text.substr(digits).starts_with('e') ||
+                    text.substr(digits).starts_with('E') || digits > 18;
+  if (digits == 0 && !is_digit(1)) return integer_literal(0);
+  double value = 0;
+  const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (result.ec == std::errc::result_out_of_range) refuse("it computes with text that is no double");
+  const bool whole = !real || result.ptr == text.data() + digits;  // "1e" begins with the integer 1
+  if (whole && digits <= 18) return integer_literal(static_cast<std::int64_t>(negative ? -value : value));
+  return real_literal(negative ? -value : value);
+}
+
+}  // namespace
+
+// The number that a text begins with, and 0 where it begins with none: an integer or a double in SQLite, a
+// double here.
+Fragment Translator::leading_number(const Fragment& text) {
+  if (text.literal) return leading_number_of(text.text);
+  if (text.changes) refuse("it evaluates twice what changes");
+  remark("text that is computed with counts as the number it begins with, as a double");
+  can_fail = true;
+  const std::string number = "coalesce(substring(" + text.sql + " from " + quote_literal(kLeadingDouble) +
+                             "), '0')::double precision";
+  Fragment result =
+      text.not_null
+          ? make_fragment(number, Binding::cast, ValueClass::number, PgType::float8)
+          : make_fragment("CASE WHEN " + bound(text, Binding::order) + " IS NOT NULL THEN " + number + " END",
+                          Binding::atom, ValueClass::number, PgType::float8);
+  result.not_null = text.not_null;
+  return result;
+}
+
+Fragment Translator::leading_integer(const Fragment& text) {
+  if (text.changes) refuse("it evaluates twice what changes");
+  can_fail = true;
+  remark("a cast of text takes the integer it begins with, and fails beyond 64 bits");
+  return make_fragment("CASE WHEN " + bound(text, Binding::order) + " IS NOT NULL THEN coalesce(substring(" +
+                           text.sql + " from " + quote_literal(kLeadingInteger) + "), '0')::bigint END",
+                       Binding::atom, ValueClass::integer, PgType::int8);
+}
+
+Fragment Translator::as_double(const Fragment& number) {
+  if (number.type == PgType::float8) return number;
+  Fragment cast = cast_to(number, PgType::float8, number.value);
+  if (number.value == ValueClass::integer) cast.value = ValueClass::real;
+  return cast;
+}
+
+void Translator::insist_on_equality(const Fragment& fragment, const std::string& where) {
+  if (fragment.value == ValueClass::json) refuse(where + " JSON, which SQLite compares by its spelling");
+  if (fragment.value == ValueClass::text) {
+    if (fragment.unsure != Unsure::no) refuse(where + " " + fragment.sql + ", which is not surely text");
+    if (!fragment.collation.empty()) refuse(where + " text under the collation " + fragment.collation);
+  }
+  if (fragment.value == ValueClass::uuid) remark("uuids are compared by value, not by spelling");
+  if (is_moment(fragment) && fragment.value != ValueClass::date) {
+    remark("moments are compared as such, not by their spelling");
+  }
 }
 
 Fragment Translator::arithmetic(const std::string& name, Fragment left, Fragment right) {
@@ -324,8 +433,23 @@ Fragment Translator::integer_arithmetic(const std::string& name, const Fragment&
 
 Fragment Translator::real_arithmetic(const std::string& name, const Fragment& left, const Fragment& right) {
   if (name == "%") refuse("% of a double has no equal in PostgreSQL");
-  if (left.value == ValueClass::number || right.value == ValueClass::number) {
-    refuse("it computes with a decimal, which is a double in SQLite");
+  const bool decimals = left.value == ValueClass::number || right.value == ValueClass::number;
+  if (decimals) {
+    if (!for_view()) refuse("it computes with a decimal, which is a double in SQLite");
+    remark("decimals are computed with as doubles, as SQLite does");
+    // A double beside it makes the result one.
+    const bool mixed = left.value != ValueClass::real && right.value != ValueClass::real;
+    if (name == "/" && mixed) return decimal_division(left, right);
+    const Fragment first_double = left.literal ? left : as_double(left);
+    const Fragment second_double = right.literal ? right : as_double(right);
+    Fragment first = first_double;
+    Fragment second = second_double;
+    first.value = second.value = ValueClass::real;
+    if (left.literal) first = left;
+    if (right.literal) second = right;
+    Fragment result = real_arithmetic(name, first, second);
+    if (mixed) result.value = ValueClass::number;
+    return result;
   }
   // Two literals, or an integer and a literal, would be computed as decimals.
   const bool doubles = left.type == PgType::float8 || right.type == PgType::float8;
@@ -342,6 +466,33 @@ Fragment Translator::real_arithmetic(const std::string& name, const Fragment& le
   can_fail = true;
   remark("arithmetic with doubles fails out of their range, where SQLite has infinities and zeros");
   return make_fragment(bound(first, own) + " " + name + " " + second, own, ValueClass::real, PgType::float8);
+}
+
+// SQLite divides integers as integers, and a decimal that is whole is one there.
+Fragment Translator::decimal_division(const Fragment& left, const Fragment& right) {
+  for (const Fragment* side : {&left, &right}) {
+    if (side->value == ValueClass::number && !side->whole_is_integer) {
+      refuse("it divides by or into a number that may be an integer or a double in SQLite");
+    }
+    if (side->changes) refuse("it evaluates twice what changes");
+  }
+  if (right.literal && right.integer == 0) {
+    return make_fragment("NULL::double precision", Binding::cast, ValueClass::number, PgType::float8);
+  }
+  const auto is_whole = [](const Fragment& side) {
+    if (side.value == ValueClass::integer) return std::string();
+    return bound(side, Binding::like) + " = trunc(" + side.sql + ")";
+  };
+  const std::string whole_left = is_whole(left);
+  const std::string whole_right = is_whole(right);
+  const std::string quotient = bound(as_double(left), Binding::product) + " / " +
+                               (right.literal ? right.sql : "nullif(" + as_double(right).sql + ", 0)");
+  can_fail = true;
+  remark("whole decimals are divided as the integers that they are in SQLite");
+  return make_fragment("CASE WHEN " + whole_left +
+                           (whole_left.empty() || whole_right.empty() ? "" : " AND ") + whole_right +
+                           " THEN trunc(" + quotient + ") ELSE " + quotient + " END",
+                       Binding::atom, ValueClass::number, PgType::float8);
 }
 
 Fragment Translator::bits(const std::string& name, Fragment left, Fragment right) {
@@ -375,6 +526,9 @@ Fragment Translator::as_text(const Fragment& fragment) {
     case ValueClass::text:
       if (fragment.unsure != Unsure::no) refuse("what " + fragment.sql + " holds is not surely text");
       return fragment;
+    case ValueClass::date:
+      if (for_view()) return text_fragment("to_char(" + fragment.sql + ", 'YYYY-MM-DD')");
+      [[fallthrough]];
     default:
       refuse("it needs the text of " + std::string(spoken(fragment.value)) +
              ", which PostgreSQL prints in another way");
@@ -407,15 +561,19 @@ Fragment Translator::cast(const Expression& expression) {
     if (fragment.value != ValueClass::blob && !is_null(fragment)) refuse("a cast to bytes");
     result = is_null(fragment) ? make_fragment("NULL::bytea", Binding::cast, ValueClass::blob, PgType::bytea)
                                : fragment;
+  } else if (contains("int") && for_view() && fragment.value == ValueClass::text && fragment.digits.empty()) {
+    if (fragment.unsure != Unsure::no) refuse("what " + fragment.sql + " holds is not surely text");
+    result = leading_integer(fragment);
   } else if (contains("int")) {
     fragment = as_number(fragment);
     if (is_null(fragment)) {
       result = make_fragment("NULL::bigint", Binding::cast, ValueClass::integer, PgType::int8);
-    } else if (fragment.value == ValueClass::real) {
+    } else if (fragment.value == ValueClass::real || fragment.value == ValueClass::number) {
       can_fail = true;
       remark("a double beyond 64 bits fails to become an integer, where SQLite takes the nearest");
-      const Fragment real =
-          fragment.type == PgType::float8 ? fragment : cast_to(fragment, PgType::float8, ValueClass::real);
+      const Fragment real = fragment.type == PgType::float8 || fragment.value == ValueClass::number
+                                ? fragment
+                                : cast_to(fragment, PgType::float8, ValueClass::real);
       result =
           make_fragment("trunc(" + real.sql + ")::bigint", Binding::cast, ValueClass::integer, PgType::int8);
       result.changes = fragment.changes;
@@ -428,10 +586,14 @@ Fragment Translator::cast(const Expression& expression) {
         fragment.value == ValueClass::real ? fragment : cast_to(fragment, PgType::float8, ValueClass::real);
   } else {
     fragment = as_number(fragment);
-    if (fragment.value == ValueClass::real) refuse("a cast of a double to numeric");
+    if (fragment.value == ValueClass::real && !for_view()) refuse("a cast of a double to numeric");
     result = is_null(fragment)
                  ? make_fragment("NULL::bigint", Binding::cast, ValueClass::integer, PgType::int8)
                  : fragment;
+    if (fragment.value == ValueClass::real) {
+      result = as_double(fragment);
+      result.value = ValueClass::number;
+    }
   }
   result.affinity = affinity;
   result.collation = of_column ? collation : "";

@@ -78,7 +78,7 @@ CREATE TABLE IF NOT EXISTS sluice.failure (
 constexpr std::array<std::string_view, 6> kStateNames = {"loading",  "loaded",    "verified",
                                                          "rejected", "different", "superseded"};
 
-constexpr std::array<std::string_view, 4> kPhaseNames = {"index", "constraint", "validate", "finish"};
+constexpr std::array<std::string_view, 5> kPhaseNames = {"index", "constraint", "validate", "finish", "view"};
 
 StepPhase parse_phase(std::string_view name) {
   for (std::size_t i = 0; i < kPhaseNames.size(); ++i) {
