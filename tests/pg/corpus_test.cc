@@ -479,10 +479,12 @@ TEST_P(Corpus, SaysWhyAnObjectWasNotCreated) {
     EXPECT_FALSE(object.at("proposal").get<std::string>().empty()) << object;
     ++not_created[object.at("kind")];
   }
-  for (const std::string kind : {"view", "trigger"}) {
-    EXPECT_EQ(not_created[kind],
-              source.integer("SELECT count(*) FROM sqlite_schema WHERE type = '" + kind + "'"));
-  }
+  // views_test.cc looks at what views show; here, that none is forgotten.
+  std::int64_t views = 0;
+  for (const json& object : migrated_->report.at("objects")) views += object.at("kind") == "view" ? 1 : 0;
+  EXPECT_EQ(views, source.integer("SELECT count(*) FROM sqlite_schema WHERE type = 'view'"));
+  EXPECT_EQ(not_created["trigger"],
+            source.integer("SELECT count(*) FROM sqlite_schema WHERE type = 'trigger'"));
   EXPECT_EQ(
       not_created["table"],
       source.integer("SELECT count(*) FROM sqlite_schema WHERE sql LIKE 'CREATE VIRTUAL TABLE%content%=%'"))

@@ -650,7 +650,8 @@ TEST_F(PlanTest, TheProposalForOrphansFindsThem) {
 TEST_F(PlanTest, WhatDoesNotArriveAsAnObjectIsListed) {
   plan(
       "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT DEFAULT (datetime('now', 'localtime')), b INTEGER "
-      "CHECK (b > unicode(a)), c DEFAULT NULL, d AS (id + 1) STORED); CREATE VIEW v AS SELECT 1; CREATE "
+      "CHECK (b > unicode(a)), c DEFAULT NULL, d AS (id + 1) STORED); CREATE VIEW v AS SELECT unicode('a'); "
+      "CREATE "
       "TRIGGER tr AFTER INSERT ON t BEGIN SELECT "
       "1; END;"
       "CREATE VIRTUAL TABLE search USING fts5(body, content='')");
