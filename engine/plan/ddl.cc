@@ -568,6 +568,7 @@ class StepMaker {
     if (low.empty()) return "index its shapes with a GiST index, of PostGIS for example";
     return "CREATE EXTENSION cube; " + index + "cube(ARRAY[" + join(low, ", ") + "]::float8[], ARRAY[" +
            join(high, ", ") + "]::float8[]))";
+  }
 
   void add_views() {
     ViewTranslator translator;
