@@ -10,6 +10,7 @@
 
 #include "engine/model/hex.h"
 #include "engine/model/quote.h"
+#include "io/wire/datetime.h"
 #include "io/wire/utf8.h"
 
 namespace sluice {
@@ -169,6 +170,7 @@ TableProfile::TableProfile(const TablePlan& plan, const std::vector<ProfiledColu
     column.facts.integer_max = std::numeric_limits<std::int64_t>::min();
     column.declared_forms = declared_forms(planned.type);
     column.strange = strange_classes(planned);
+    column.moments = planned.type == PgType::timestamp;
     column.key = wishes[i].key;
     column.show_strange_boolean = planned.type == PgType::boolean;
     columns_.push_back(std::move(column));
@@ -261,13 +263,19 @@ inline void TableProfile::add_text(Column& column, std::string_view text, Row ro
     facts.bytes_longest = text.size();
     note_longest(column, row);
   }
-  if (is_plain(text)) [[likely]] {
+  const bool moment = column.moments && is_usual_timestamp(text);
+  if (moment || is_plain(text)) [[likely]] {
     if (text.size() > facts.characters_longest) {
       facts.characters_longest = static_cast<std::uint32_t>(std::min<std::uint64_t>(text.size(), kLong));
     }
     if (text.empty()) ++facts.texts_empty;
   } else {
     add_unusual_text(column, text, row);
+    return;
+  }
+  if (moment) [[likely]] {
+    ++facts.forms_examined;
+    ++facts.forms[static_cast<std::size_t>(TextForm::timestamp)];
     return;
   }
   if (column.declared_forms != 0 || number < kSampledFirst || number % kSampledEvery == 0) {

@@ -246,6 +246,33 @@ bool parse_timestamp(std::string_view text, std::int64_t& microseconds) {
   return true;
 }
 
+bool is_usual_timestamp(std::string_view text) {
+  const std::size_t size = text.size();
+  if (size < 19 || size > 26 || size == 20) return false;
+  const char* const at = text.data();
+  std::uint64_t date = 0;
+  std::uint64_t time = 0;
+  if (!take_word<word_of("0000-00-")>(at, date) || !take_word<word_of("00:00:00")>(at + 11, time))
+    return false;
+  if (!digit_at(at + 8) || !digit_at(at + 9) || (at[10] != ' ' && at[10] != 'T')) return false;
+  const auto month = static_cast<unsigned>(byte_of(date, 5));
+  const unsigned day = value_of(at + 8) * 10 + value_of(at + 9);
+  if (month - 1 >= 12 || byte_of(time, 0) > 23 || byte_of(time, 3) > 59 || byte_of(time, 6) > 59)
+    return false;
+  if (day - 1 >= 28) {
+    const auto year = static_cast<std::int64_t>(byte_of(date, 0) * 100 + byte_of(date, 2));
+    if (day == 0 || day > days_in(year, month)) return false;
+  }
+  // The last second and six digits; or fewer, one by one.
+  if (size == 26) return take_word<word_of("0.000000")>(at + 18, time);
+  if (size == 19) return true;
+  if (at[19] != '.') return false;
+  for (std::size_t i = 20; i < size; ++i) {
+    if (!digit_at(at + i)) return false;
+  }
+  return true;
+}
+
 bool parse_timestamptz(std::string_view text, std::int64_t& microseconds) {
   WrittenTimestamp written;
   if (!read_timestamp(text, written) || !written.zoned) return false;

@@ -42,6 +42,10 @@ struct WrittenTimestamp {
 // 2000-01-01 00:00; from 4714-11-24 BC to the end of 294276.
 [[nodiscard]] bool parse_timestamp(std::string_view text, std::int64_t& microseconds);
 
+// True only for what parse_timestamp() takes, and for nearly all of that: YYYY-MM-DD, a blank or 'T',
+// HH:MM:SS and up to six digits of a fraction. Without computing the value. False says nothing.
+[[nodiscard]] bool is_usual_timestamp(std::string_view text);
+
 // For `timestamptz`: requires a zone, since none of ours to assume is right. The same scale in UTC.
 [[nodiscard]] bool parse_timestamptz(std::string_view text, std::int64_t& microseconds);
 

@@ -1,11 +1,16 @@
 #include "io/wire/json.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cassert>
 #include <cstring>
 #include <string>
 #include <vector>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 namespace sluice {
 namespace {
@@ -32,6 +37,43 @@ std::uint64_t string_stops(std::uint64_t word) {
          kTops;
 }
 
+#if defined(__SSE2__)
+// The same for sixteen bytes: one bit per byte, and only for those that end a run.
+unsigned string_stops(__m128i block) {
+  const __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(block, _mm_set1_epi8(0x1F)), block);
+  const __m128i quote = _mm_cmpeq_epi8(block, _mm_set1_epi8('"'));
+  const __m128i backslash = _mm_cmpeq_epi8(block, _mm_set1_epi8('\\'));
+  return static_cast<unsigned>(_mm_movemask_epi8(_mm_or_si128(control, _mm_or_si128(quote, backslash))));
+}
+#endif
+
+// The containers around a place in a document, as their opening brackets. Without memory of its own up to a
+// depth that few documents exceed.
+class Containers {
+ public:
+  [[nodiscard]] bool empty() const { return size_ == 0; }
+  [[nodiscard]] std::size_t size() const { return size_; }
+  // REQUIRES: not empty.
+  [[nodiscard]] char back() const { return size_ <= near_.size() ? near_[size_ - 1] : far_.back(); }
+  void push(char bracket) {
+    if (size_ < near_.size()) {
+      near_[size_] = bracket;
+    } else {
+      far_.push_back(bracket);
+    }
+    ++size_;
+  }
+  void pop() {
+    if (size_ > near_.size()) far_.pop_back();
+    --size_;
+  }
+
+ private:
+  std::array<char, 32> near_;
+  std::string far_;
+  std::size_t size_ = 0;
+};
+
 enum class WalkEnd : std::uint8_t { ok, malformed, too_deep, stopped };
 
 // Reads one document and tells its parts, in order, to `Events`. Every event returns whether to go on.
@@ -50,7 +92,7 @@ class Walk {
       if (first == '{' || first == '[') {
         if (open_.size() >= depth_max) return WalkEnd::too_deep;
         ++at_;
-        open_.push_back(first);
+        open_.push(first);
         if (!go_on(first == '{' ? events_.begin_object() : events_.begin_array())) return failure();
         skip_blanks();
         if (at_ == end_) return WalkEnd::malformed;
@@ -67,7 +109,7 @@ class Walk {
         if (next == ',') break;
         if (next != closing()) return WalkEnd::malformed;
         const bool object = in_object();
-        open_.pop_back();
+        open_.pop();
         if (!go_on(object ? events_.end_object() : events_.end_array())) return failure();
       }
     }
@@ -83,6 +125,7 @@ class Walk {
   }
 
   void skip_blanks() {
+    if (at_ != end_ && static_cast<unsigned char>(*at_) > ' ') return;  // all blanks are below
     while (at_ != end_ && (*at_ == ' ' || *at_ == '\n' || *at_ == '\t' || *at_ == '\r')) ++at_;
   }
 
@@ -117,8 +160,10 @@ class Walk {
         return take_word("false") && go_on(events_.literal(since(begin)));
       case 'n':
         return take_word("null") && go_on(events_.literal(since(begin)));
-      default:
-        return take_number() && go_on(events_.number(since(begin)));
+      default: {
+        bool exponent = false;
+        return take_number(exponent) && go_on(events_.number(since(begin), exponent));
+      }
     }
   }
 
@@ -138,18 +183,54 @@ class Walk {
     return true;
   }
 
-  bool take_number() {
+  bool take_number(bool& exponent) {
     take('-');
     if (!take('0') && !take_digits()) return false;
     if (take('.') && !take_digits()) return false;
     if (!take('e') && !take('E')) return true;
+    exponent = true;
     if (!take('+')) take('-');
     return take_digits();
   }
 
-  // Past the closing quote.
+  // Past the closing quote. Most strings end, or have their first escape, within sixteen bytes.
   bool take_string(bool& escaped) {
+#if defined(__SSE2__)
+    if (end_ - at_ >= 16) [[likely]] {
+      const unsigned stops = stops_ahead();
+      if (stops == 0) {
+        at_ += 16;
+      } else {
+        at_ += std::countr_zero(stops);
+        if (*at_ == '"') [[likely]] {
+          ++at_;
+          return true;
+        }
+      }
+    }
+#endif
+    return take_rest_of_string(escaped);
+  }
+
+#if defined(__SSE2__)
+  // REQUIRES: sixteen bytes to the end.
+  [[nodiscard]] unsigned stops_ahead() const {
+    return string_stops(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at_)));
+  }
+#endif
+
+  [[gnu::noinline]] bool take_rest_of_string(bool& escaped) {
     for (;;) {
+#if defined(__SSE2__)
+      while (end_ - at_ >= 16) {
+        const unsigned stops = stops_ahead();
+        if (stops != 0) {
+          at_ += std::countr_zero(stops);
+          break;
+        }
+        at_ += 16;
+      }
+#endif
       while (end_ - at_ >= 8) {
         std::uint64_t word;
         std::memcpy(&word, at_, sizeof word);
@@ -196,7 +277,7 @@ class Walk {
   const char* at_;
   const char* end_;
   Events& events_;
-  std::string open_;  // the containers around at_, as their opening brackets
+  Containers open_;  // around at_
   bool stopped_ = false;
 };
 
@@ -207,7 +288,7 @@ struct NoEvents {
   static constexpr bool end_array() { return true; }
   static constexpr bool key(std::string_view, bool) { return true; }
   static constexpr bool string(std::string_view, bool) { return true; }
-  static constexpr bool number(std::string_view) { return true; }
+  static constexpr bool number(std::string_view, bool) { return true; }
   static constexpr bool literal(std::string_view) { return true; }
 };
 
@@ -344,9 +425,8 @@ void append_escaped(Buffer& out, std::string_view text) {
 
 // Without an exponent JSON text is what numeric prints, except for the sign of a zero: leading zeros are
 // not JSON, trailing ones are kept. Those far below any limit need no closer look.
-bool prints_as_written(std::string_view number) {
-  return number.size() <= 10'000 && !number.starts_with("-0") &&
-         number.find_first_of("eE") == std::string_view::npos;
+bool prints_as_written(std::string_view number, bool exponent) {
+  return !exponent && number.size() <= 10'000 && !number.starts_with("-0");
 }
 
 // A number as the server's numeric takes it: the digits written, with the point before digit number
@@ -464,8 +544,8 @@ class JsonbTree {
   bool string(std::string_view text, bool escaped) {
     return (!escaped || unescape(text)) && add(escaped ? Kind::escaped_string : Kind::string, text);
   }
-  bool number(std::string_view text) {
-    if (prints_as_written(text)) return add(Kind::verbatim, text);
+  bool number(std::string_view text, bool exponent) {
+    if (prints_as_written(text, exponent)) return add(Kind::verbatim, text);
     if (!Number(text).in_range()) return fail(JsonbResult::number_out_of_range);
     return add(Kind::number, text);
   }
@@ -617,7 +697,7 @@ class JsonbTree {
 // Faults in the order in which JsonbTree finds them, so that both name the same one.
 class JsonExaminer::Events {
  public:
-  explicit Events(JsonExaminer& memory) : memory_(memory) {}
+  Events(JsonExaminer& memory, std::string_view text) : memory_(memory), end_(text.data() + text.size()) {}
 
   bool begin_object() {
     memory_.objects_.push_back(memory_.keys_.size());
@@ -639,7 +719,7 @@ class JsonExaminer::Events {
       if (result != JsonbResult::ok) return fail(result);
       text = decoded;
     }
-    memory_.keys_.push_back({text, signature_of(text)});
+    memory_.keys_.push_back({text, signature_of(text, !escaped)});
     return true;
   }
   bool string(std::string_view text, bool escaped) {
@@ -647,8 +727,8 @@ class JsonExaminer::Events {
     const JsonbResult result = check_escapes(text);
     return result == JsonbResult::ok || fail(result);
   }
-  bool number(std::string_view text) {
-    if (prints_as_written(text)) return true;
+  bool number(std::string_view text, bool exponent) {
+    if (prints_as_written(text, exponent)) return true;
     const Number number(text);
     if (!number.in_range()) return fail(JsonbResult::number_out_of_range);
     printed_size_ += number.printed_size();
@@ -667,13 +747,14 @@ class JsonExaminer::Events {
     return false;
   }
 
-  // Length and the first eight bytes, which is where names differ.
-  [[nodiscard]] std::uint64_t signature_of(std::string_view name) const {
+  // Length and the first eight bytes, which is where names differ. `inside`: the name lies in the document.
+  [[nodiscard]] std::uint64_t signature_of(std::string_view name, bool inside) const {
     std::uint64_t word = 0;
-    if (name.size() >= sizeof word) {
+    if (inside && end_ - name.data() >= 8) {
       std::memcpy(&word, name.data(), sizeof word);
+      if (name.size() < sizeof word) word &= (std::uint64_t{1} << 8 * name.size()) - 1;
     } else if (!name.empty()) {
-      std::memcpy(&word, name.data(), name.size());
+      std::memcpy(&word, name.data(), std::min(name.size(), sizeof word));
     }
     return word * 0x9E3779B97F4A7C15u + name.size();
   }
@@ -700,6 +781,7 @@ class JsonExaminer::Events {
   }
 
   JsonExaminer& memory_;
+  const char* end_;  // of the document
   JsonbResult result_ = JsonbResult::ok;
   std::size_t printed_size_ = 0;
 };
@@ -708,7 +790,7 @@ JsonExamination JsonExaminer::examine(std::string_view text, const JsonLimits& l
   keys_.clear();
   objects_.clear();
   if (!decoded_.empty()) decoded_.clear();
-  Events events(*this);
+  Events events(*this, text);
   switch (Walk(text, events).run(limits.depth_max)) {
     case WalkEnd::malformed:
       return {JsonCheck::malformed, JsonbResult::malformed};

@@ -119,6 +119,8 @@ bool is_rfc2822(std::string_view text) {
 
 // A date, and perhaps a time, with dashes in the usual places.
 TextFormSet dated_forms(std::string_view text) {
+  if (is_usual_timestamp(text)) [[likely]]
+    return set_of(TextForm::timestamp);
   std::int64_t microseconds = 0;
   std::int32_t days = 0;
   const bool signed_year = !is_digit(text.front());

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <iostream>
 #include <map>
@@ -455,6 +456,37 @@ TEST(ParseTimestamp, AgreesWithASlowReaderOnRandomPieces) {
                   "+1:00", " +0000 UTC", "UTC"});
     expect_as_reference(reference, text);
   }
+}
+
+// Near misses of the usual form, each letter changed now and then: what it takes, the parser takes; and of
+// whole seconds and microseconds in four-digit years it leaves nothing out.
+TEST(IsUsualTimestamp, NeverTakesWhatTheParserRefuses) {
+  auto random = seeded_random();
+  const auto below = [&](std::uint64_t end) { return random() % end; };
+  const auto pair = [&](std::uint64_t end) {
+    const std::uint64_t value = below(end);
+    return std::string{static_cast<char>('0' + value / 10), static_cast<char>('0' + value % 10)};
+  };
+  int usual = 0;
+  for (int round = 0; round < 200'000; ++round) {
+    std::string text = pair(100) + pair(100) + '-' + pair(14) + '-' + pair(33) + (below(2) == 0 ? ' ' : 'T') +
+                       pair(25) + ':' + pair(61) + ':' + pair(61);
+    const std::size_t digits = std::array{0, 0, 6, 6, 3, 1, 7}[below(7)];
+    if (digits > 0) text += '.';
+    for (std::size_t i = 0; i < digits; ++i) text += static_cast<char>('0' + below(10));
+    const bool changed = below(4) == 0;
+    if (changed) text[below(text.size())] = static_cast<char>(below(256));
+    if (below(20) == 0) text += "Z";
+    std::int64_t microseconds = 0;
+    const bool parsed = parse_timestamp(text, microseconds);
+    if (is_usual_timestamp(text)) {
+      ASSERT_TRUE(parsed) << text;
+      ++usual;
+    } else if (!changed && digits < 7) {
+      ASSERT_FALSE(parsed) << text;
+    }
+  }
+  EXPECT_GT(usual, 10'000);
 }
 
 }  // namespace
