@@ -10,10 +10,12 @@
 #include <iterator>
 #include <string>
 
+#include "support/directories.h"
+
 namespace sluice::testing {
 
 inline std::filesystem::path golden_path(const std::string& name) {
-  return std::filesystem::path(SLUICE_SOURCE_DIR) / "tests/golden" / name;
+  return std::filesystem::path(source_directory()) / "tests/golden" / name;
 }
 
 inline bool updating_golden() {

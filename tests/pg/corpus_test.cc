@@ -23,6 +23,7 @@
 
 #include "support/command.h"
 #include "support/corpus.h"
+#include "support/directories.h"
 #include "support/query.h"
 #include "support/temporary_directory.h"
 #include "support/test_server.h"
@@ -91,8 +92,8 @@ Migrated migrate(const fs::path& source, const std::string& database, std::vecto
 }
 
 CommandResult compare_databases(const fs::path& source, const std::string& conninfo, const fs::path& report) {
-  return run_command(
-      {"python3", SLUICE_SOURCE_DIR "/tests/support/compare_databases.py", source, conninfo, report});
+  return run_command({"python3", testing::source_directory() + "/tests/support/compare_databases.py", source,
+                      conninfo, report});
 }
 
 // ---- Asking the source ----
@@ -655,8 +656,8 @@ TEST(CorpusMurderMystery, LeavesTheKeysOfOrphansNotValidAndSaysHowToFindThem) {
 // ---- Does the comparison see anything? ----
 
 TEST(CompareDatabases, SeesEveryCorruptionOfItsOwnSamples) {
-  const CommandResult test =
-      run_command({"python3", SLUICE_SOURCE_DIR "/tests/support/compare_databases.py", "--self-test"});
+  const CommandResult test = run_command(
+      {"python3", testing::source_directory() + "/tests/support/compare_databases.py", "--self-test"});
   EXPECT_EQ(test.exit_status, 0) << test.out << test.err;
 }
 

@@ -25,6 +25,7 @@
 
 #include "datasets/dataset.h"
 #include "support/command.h"
+#include "support/directories.h"
 #include "support/query.h"
 #include "support/seed.h"
 #include "support/temporary_directory.h"
@@ -94,8 +95,9 @@ CommandResult migrate(const fs::path& file, const std::string& conninfo, const f
 }
 
 void expect_equal(const fs::path& file, const std::string& conninfo, const fs::path& report) {
-  const CommandResult comparison = run_command(
-      {"python3", SLUICE_SOURCE_DIR "/tests/support/compare_databases.py", file, conninfo, report});
+  const CommandResult comparison =
+      run_command({"python3", testing::source_directory() + "/tests/support/compare_databases.py", file,
+                   conninfo, report});
   EXPECT_EQ(comparison.exit_status, 0) << comparison.out << comparison.err;
 }
 

@@ -30,6 +30,7 @@
 
 #include "support/command.h"
 #include "support/conditions.h"
+#include "support/directories.h"
 #include "support/query.h"
 #include "support/temporary_directory.h"
 #include "support/test_server.h"
@@ -190,7 +191,7 @@ TortureCase case_of(const toml::table& table, const std::string& where) {
 
 std::vector<TortureCase> read_cases() {
   std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(SLUICE_SOURCE_DIR "/tests/torture")) {
+  for (const auto& entry : fs::directory_iterator(source_directory() + "/tests/torture")) {
     if (entry.path().extension() == ".toml") files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());

@@ -1,4 +1,5 @@
 #include "support/command.h"
+#include "support/directories.h"
 
 #include <fcntl.h>
 #include <grp.h>
@@ -205,7 +206,7 @@ CommandResult run_command(std::vector<std::string> argv, CommandOptions options)
   return RunningCommand(std::move(argv), std::move(options)).wait();
 }
 
-std::string sluice_program() { return SLUICE_BINARY_DIR "/sluice"; }
-std::string generate_dataset_program() { return SLUICE_BINARY_DIR "/generate_dataset"; }
+std::string sluice_program() { return binary_directory() + "/sluice"; }
+std::string generate_dataset_program() { return binary_directory() + "/generate_dataset"; }
 
 }  // namespace sluice::testing

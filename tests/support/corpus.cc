@@ -1,4 +1,5 @@
 #include "support/corpus.h"
+#include "support/directories.h"
 
 #include <unistd.h>
 
@@ -16,7 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 
 fs::path unpacked(const fs::path& packed) {
-  const fs::path folder = fs::path(SLUICE_BINARY_DIR) / "corpus";
+  const fs::path folder = fs::path(binary_directory()) / "corpus";
   const fs::path result = folder / packed.stem();
   if (fs::exists(result) && fs::last_write_time(result) >= fs::last_write_time(packed)) return result;
   fs::create_directories(folder);
@@ -34,7 +35,7 @@ fs::path unpacked(const fs::path& packed) {
 std::optional<fs::path> corpus_file(std::string_view name) {
   const char* given = std::getenv("SLUICE_CORPUS");
   const fs::path folder =
-      given != nullptr ? fs::path(given) : fs::path(SLUICE_SOURCE_DIR "/../shared/corpus");
+      given != nullptr ? fs::path(given) : fs::path(source_directory() + "/../shared/corpus");
   const std::string file = std::string(name) + ".sqlite";
   fs::path found = folder / file;
   if (!fs::exists(found)) {

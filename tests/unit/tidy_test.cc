@@ -12,6 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include "support/directories.h"
+
 namespace sluice {
 namespace {
 
@@ -116,7 +118,7 @@ const std::set<std::string> kTextExtensions = {".h",    ".cc",  ".txt",  ".md", 
 // Paths relative to the top.
 std::vector<std::string> files_with(const std::set<std::string>& extensions) {
   std::vector<std::string> files;
-  const fs::path top = SLUICE_SOURCE_DIR;
+  const fs::path top = testing::source_directory();
   for (fs::recursive_directory_iterator entry(top, fs::directory_options::skip_permission_denied);
        entry != fs::recursive_directory_iterator(); ++entry) {
     const std::string name = entry->path().filename();
@@ -130,7 +132,7 @@ std::vector<std::string> files_with(const std::set<std::string>& extensions) {
 }
 
 std::vector<std::string> lines_of(const std::string& file) {
-  std::ifstream stream(fs::path(SLUICE_SOURCE_DIR) / file);
+  std::ifstream stream(fs::path(testing::source_directory()) / file);
   std::vector<std::string> lines;
   for (std::string line; std::getline(stream, line);) lines.push_back(line);
   return lines;
