@@ -402,6 +402,19 @@ class StepMaker {
       return cannot("its columns do not match a key of the parent table",
                     "SQLite would refuse to enforce it, too; name columns that exist on both sides");
     }
+    // In SQLite the parent's collation says which values are equal. A key that compares bytes would be a
+    // stricter one, and refuse rows that were right.
+    for (const SourceIndex& index : parent->source->indexes) {
+      for (const SourceIndexColumn& column : index.columns) {
+        const bool compared =
+            std::any_of(parent_sources.begin(), parent_sources.end(),
+                        [&](const auto& source) { return fold_ascii(source) == fold_ascii(column.name); });
+        if (!index.unique || !compared || !collation_matters(*parent->plan, column)) continue;
+        return cannot("the parent's column " + quote_identifier(column.name) + " compares by COLLATE " +
+                          column.collation + ", and a foreign key of PostgreSQL would not",
+                      "give both columns a type that compares so, such as citext, then add the key by hand");
+      }
+    }
     const std::string child = quoted_name(*table.plan);
     const std::string quoted = quote_identifier(name);
     std::string sql = "ALTER TABLE " + child + " ADD CONSTRAINT " + quoted + " FOREIGN KEY (" +
