@@ -47,6 +47,7 @@ Width width_of(const ColumnPlan& column, const ColumnFacts& facts) {
     case PgType::int2:
       return {2, 2};
     case PgType::int4:
+    case PgType::float4:
     case PgType::date:
       return {4, 4};
     case PgType::int8:
@@ -57,6 +58,8 @@ Width width_of(const ColumnPlan& column, const ColumnFacts& facts) {
       return {8, 8};
     case PgType::uuid:
       return {16, 1};
+    case PgType::interval:
+      return {16, 8};
     case PgType::numeric:
       return variable(2 + 2 * std::ceil((facts.reals > 0 ? 12 : text_bytes(facts)) / 4));
     case PgType::jsonb:
@@ -64,6 +67,8 @@ Width width_of(const ColumnPlan& column, const ColumnFacts& facts) {
     case PgType::bytea:
       return variable(text_bytes(facts) * (column.conversion.base64 == Base64::none ? 1 : 0.75));
     case PgType::text:
+    case PgType::varchar:
+    case PgType::bpchar:
     case PgType::json:
       return variable(text_bytes(facts));
   }

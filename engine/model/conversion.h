@@ -4,10 +4,14 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
+
+#include "engine/model/pg_type.h"
 
 namespace sluice {
 
-// What a number in a column of dates counts. Ranges and the direction of rounding: io/wire/conversion.h.
+// What a number in a column of dates counts, as INTEGER, REAL or text that is a number; other text is read
+// as without. Exactness, ranges and the direction of rounding: io/wire/conversion.h.
 enum class EpochUnit : std::uint8_t {
   none,
   seconds,  // since 1970-01-01 UTC, as the next three
@@ -57,15 +61,17 @@ struct Conversion {
   BadText bad_text = BadText::misfit;
   UuidBytes uuid_bytes = UuidBytes::none;
   Base64 base64 = Base64::none;
-  bool empty_as_null = false;      // TEXT ''
+  bool empty_as_null = false;      // TEXT '', for any type
   bool zero_date_as_null = false;  // '0000-00-00', with or without a zero time; the number 0
-  bool truncate_fraction = false;  // digits of a second after the sixth, which otherwise do not fit
-  bool blob_as_text = false;       // a BLOB is a TEXT of the same bytes
-  bool text_as_number = false;     // '42', '-1.5e3', and for double precision 'NaN', 'Infinity', '-Infinity'
-  bool naive_as_utc = false;       // for timestamptz: a time without a zone is UTC
-  bool lossy_jsonb = false;        // jsonb may drop repeated keys; without it they do not fit
-  // For text dates: in strptime's words, of %Y %m %d %H %M %S %f (fraction) %y %b %B %p %I %z and literal
-  // characters. Only what it describes fits. Empty: ISO 8601.
+  // Digits of a second beyond the sixth, or beyond those that the type has, are cut off, as if they had not
+  // been written: always to the earlier moment. Without it they do not fit.
+  bool truncate_fraction = false;
+  bool blob_as_text = false;    // a BLOB is a TEXT of the same bytes
+  bool text_as_number = false;  // '42', '-1.5e3'; 'NaN', 'Infinity', '-Infinity' where the type has them
+  bool naive_as_utc = false;    // for timestamptz: a time without a zone is UTC
+  bool lossy_jsonb = false;     // jsonb may drop repeated keys; without it they do not fit
+  // For text dates, and for integers that are dates by their digits (20240131): in strptime's words, of the
+  // letters of kDateDirectives and literal characters. Only what it describes fits. Empty: ISO 8601.
   std::string date_format;
 
   bool operator==(const Conversion&) const = default;
@@ -75,5 +81,13 @@ struct Conversion {
 // "epoch = \"ms\", empty-as-null = true": as the mapping writes it, in a fixed order; empty without any.
 // It is part of what decides whether an earlier run can go on.
 std::string describe(const Conversion& conversion);
+
+// Year (four digits), month, day, hour, minute, second, fraction of a second, year of two digits (69 to 99
+// are 19xx), short and long English month, AM or PM, hour of twelve, zone, short and long English weekday,
+// and the sign itself.
+inline constexpr std::string_view kDateDirectives = "YmdHMSfybBpIzaA%";
+
+// Why the conversions cannot be applied to a column of this type, as a sentence; empty when they can.
+std::string why_not(const Conversion& conversion, PgType type);
 
 }  // namespace sluice

@@ -50,6 +50,8 @@ std::uint64_t misfits_of(const ColumnFacts& facts, PgType type) {
       return other_than(facts.integers_zero_or_one + facts.reals_zero_or_one +
                         facts.of_form(TextForm::boolean));
     case PgType::text:
+    case PgType::varchar:
+    case PgType::bpchar:
       return other_than(facts.integers + facts.reals + facts.texts - bad_texts);
     case PgType::bytea:
       return other_than(facts.texts + facts.blobs);
@@ -70,6 +72,15 @@ std::uint64_t misfits_of(const ColumnFacts& facts, PgType type) {
                         facts.of_form(TextForm::jsonb_exact));
     case PgType::uuid:
       return other_than(facts.of_form(TextForm::uuid));
+    case PgType::float4: {
+      // Of the reals only these are known to survive single precision.
+      constexpr std::int64_t kExactInFloat = std::int64_t{1} << 24;
+      const bool fits =
+          facts.integers == 0 || (facts.integer_min >= -kExactInFloat && facts.integer_max <= kExactInFloat);
+      return other_than((fits ? facts.integers : 0) + facts.reals_zero_or_one + facts.reals_infinite);
+    }
+    case PgType::interval:
+      return other_than(facts.of_form(TextForm::time));  // those of a day and longer were not counted
   }
   return facts.values();
 }

@@ -26,12 +26,17 @@ enum class PgType : std::uint8_t {
   json,
   jsonb,
   uuid,
+  // Only where the user or a table of the target asks for them.
+  float4,
+  varchar,
+  bpchar,
+  interval,
 };
-inline constexpr std::size_t kPgTypeCount = static_cast<std::size_t>(PgType::uuid) + 1;
+inline constexpr std::size_t kPgTypeCount = static_cast<std::size_t>(PgType::interval) + 1;
 
 struct PgTypeName {
   PgType type;
-  std::string_view sql;  // as format_type() prints it and as DDL takes it
+  std::string_view sql;  // without a modifier, as format_type() prints it and as DDL takes it
   std::uint32_t oid;     // pg_type.oid, fixed since the type exists
 };
 
@@ -51,6 +56,10 @@ inline constexpr std::array<PgTypeName, kPgTypeCount> kPgTypeNames = {{
     {PgType::json, "json", 114},
     {PgType::jsonb, "jsonb", 3802},
     {PgType::uuid, "uuid", 2950},
+    {PgType::float4, "real", 700},
+    {PgType::varchar, "character varying", 1043},
+    {PgType::bpchar, "bpchar", 1042},
+    {PgType::interval, "interval", 1186},
 }};
 
 constexpr const PgTypeName& name_of(PgType type) { return kPgTypeNames[static_cast<std::size_t>(type)]; }
@@ -73,7 +82,7 @@ struct TypeModifier {
   [[nodiscard]] bool any() const { return length >= 0; }
 };
 
-// "numeric(10,2)", "timestamp(3) without time zone"
+// "numeric(10,2)", "timestamp(3) without time zone", "character(8)"
 std::string sql_of(PgType type, const TypeModifier& modifier);
 
 }  // namespace sluice

@@ -138,6 +138,10 @@ std::span<const PgType> widening_ladder(PgType type) {
   static constexpr std::array kUuid = {uuid, text, bytea};
   static constexpr std::array kText = {text};
   static constexpr std::array kBytes = {bytea, text};
+  static constexpr std::array kSingle = {float4, float8, numeric, text, bytea};
+  static constexpr std::array kLimited = {varchar, text};
+  static constexpr std::array kPadded = {bpchar, text};
+  static constexpr std::array kInterval = {interval, text, bytea};
   switch (type) {
     case int2:
     case int4:
@@ -167,6 +171,14 @@ std::span<const PgType> widening_ladder(PgType type) {
       return kText;
     case bytea:
       return kBytes;
+    case float4:
+      return kSingle;
+    case varchar:
+      return kLimited;
+    case bpchar:
+      return kPadded;
+    case interval:
+      return kInterval;
   }
   return kText;
 }

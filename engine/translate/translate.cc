@@ -114,6 +114,7 @@ Fragment fitted(Translator& translator, const Fragment& fragment, const ScopeCol
       }
       throw misfit();
     case PgType::text:
+    case PgType::varchar:
       // Under another affinity than TEXT, what looks like a number becomes one, and arrives in its spelling.
       if (fragment.value == ValueClass::text && affinity_of(column) == Affinity::numeric) {
         throw Refusal{"its text may turn into a number under the affinity of the column"};

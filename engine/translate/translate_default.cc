@@ -99,6 +99,7 @@ Fragment fitted_literal(Translator& translator, const Fragment& written, const S
     case PgType::int8:
       if (whole) return integer_literal(integer);
       throw misfit();
+    case PgType::float4:
     case PgType::float8:
     case PgType::numeric:
       if (literal.value == ValueClass::integer) return integer_literal(integer);
@@ -111,6 +112,8 @@ Fragment fitted_literal(Translator& translator, const Fragment& written, const S
       }
       throw misfit();
     case PgType::text:
+    case PgType::varchar:
+    case PgType::bpchar:
       if (text) return literal;
       // Without TEXT affinity the number stays one, and arrives in its digits.
       if (literal.value == ValueClass::integer) return text_literal(std::to_string(literal.integer));
@@ -143,6 +146,8 @@ Fragment fitted_literal(Translator& translator, const Fragment& written, const S
       }
       return literal;
     }
+    case PgType::interval:
+      throw misfit();
     case PgType::uuid:
       if (text && is_uuid(literal.text)) return literal;
       throw misfit();

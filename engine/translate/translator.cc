@@ -168,6 +168,7 @@ Fragment Translator::fragment_of(const ScopeColumn& of) {
       fragment.value = ValueClass::boolean;
       break;
     case PgType::text:
+    case PgType::varchar:
       if (fragment.affinity != Affinity::text) fragment.unsure = Unsure::number;
       break;
     case PgType::bytea:
@@ -192,6 +193,11 @@ Fragment Translator::fragment_of(const ScopeColumn& of) {
     case PgType::uuid:
       fragment.value = ValueClass::uuid;
       break;
+    case PgType::float4:
+    case PgType::bpchar:
+    case PgType::interval:
+      // Single precision in arithmetic, blanks that do not count, no counterpart in SQLite.
+      refuse("column " + fragment.sql + " arrives as " + std::string(name_of(found->type).sql));
   }
   return fragment;
 }

@@ -87,6 +87,11 @@ class Buffer {
     std::memcpy(bytes_.get() + offset, &big, sizeof big);
   }
 
+  // The same for any bytes. REQUIRES: offset + bytes.size() <= size().
+  void patch(std::size_t offset, std::span<const std::byte> bytes) {
+    std::memcpy(bytes_.get() + offset, bytes.data(), bytes.size());
+  }
+
   // Forgets everything from `size` on: how a rejected row is taken back. REQUIRES: size <= size().
   void truncate(std::size_t size) { size_ = size; }
   void clear() { size_ = 0; }

@@ -211,17 +211,52 @@ bool read_timestamp(std::string_view text, WrittenTimestamp& written) {
   return true;
 }
 
+}  // namespace
+
+bool in_date_range(std::int64_t days) { return days >= kFirstDay && days < kEndDay; }
+
 bool in_timestamp_range(std::int64_t microseconds) {
   return microseconds >= kFirstTimestamp && microseconds < kEndTimestamp;
 }
 
-}  // namespace
+bool make_date(std::int64_t year, unsigned month, unsigned day, std::int64_t& days) {
+  if (month - 1 >= 12 || day == 0 || day > days_in(year, month)) return false;
+  days = days_from_civil(year, month, day);
+  return true;
+}
+
+bool parse_duration(std::string_view text, std::int64_t& microseconds) {
+  Rest rest(text);
+  const bool negative = take(rest, '-');
+  if (!negative) take(rest, '+');
+  std::int64_t hours = 0;
+  unsigned minute = 0;
+  unsigned second = 0;
+  int digits = 0;
+  for (; digits < 9 && !rest.empty() && digit_at(rest.at); ++digits) hours = hours * 10 + value_of(rest.at++);
+  if (digits < 2 || !take(rest, ':') || !take_pair(rest, minute) || minute > 59) return false;
+  std::int64_t result = 0;
+  if (!rest.empty()) {
+    if (!take(rest, ':') || !take_pair(rest, second) || second > 59) return false;
+    if (take(rest, '.') && !take_fraction(rest, result)) return false;
+    if (!rest.empty()) return false;
+  }
+  result += (hours * 3600 + minute * 60 + second) * kMicrosecondsPerSecond;
+  microseconds = negative ? -result : result;
+  return true;
+}
+
+bool parse_zone(std::string_view text, std::int32_t& offset_seconds) {
+  if (text.empty() || text.front() == ' ') return false;
+  Rest rest(text);
+  return take_zone(rest, offset_seconds);
+}
 
 bool parse_date(std::string_view text, std::int32_t& days) {
   Rest rest(text);
   std::int64_t wide = 0;
   if (!take_date(rest, wide) || !rest.empty()) return false;
-  if (wide < kFirstDay || wide >= kEndDay) return false;
+  if (!in_date_range(wide)) return false;
   days = static_cast<std::int32_t>(wide);
   return true;
 }

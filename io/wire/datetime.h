@@ -27,6 +27,28 @@ namespace sluice {
 // Microseconds since midnight, as in a binary time.
 [[nodiscard]] bool parse_time(std::string_view text, std::int64_t& microseconds);
 
+// A length of time: a time as above, of any number of hours from two to nine digits and perhaps with a sign:
+// 25:30:00, -01:00.
+[[nodiscard]] bool parse_duration(std::string_view text, std::int64_t& microseconds);
+
+// Microseconds in one unit of the last of so many digits of a second. REQUIRES: 0 to 6.
+constexpr std::int64_t microseconds_per_digit(std::int32_t digits) {
+  std::int64_t unit = 1;
+  for (; digits < 6; ++digits) unit *= 10;
+  return unit;
+}
+
+// Days since 2000-01-01 of a day of the Gregorian calendar; false when there is no such day. REQUIRES: the
+// year has at most seven digits.
+[[nodiscard]] bool make_date(std::int64_t year, unsigned month, unsigned day, std::int64_t& days);
+
+// Whether a binary date, or a timestamp of either kind, can hold the value.
+[[nodiscard]] bool in_date_range(std::int64_t days);
+[[nodiscard]] bool in_timestamp_range(std::int64_t microseconds);
+
+// Z, z, +hh, +hhmm, +hh:mm, as above but without " +0000 UTC".
+[[nodiscard]] bool parse_zone(std::string_view text, std::int32_t& offset_seconds);
+
 // A timestamp as written, before a column decides what it means.
 struct WrittenTimestamp {
   std::int64_t microseconds = 0;  // local time since 2000-01-01 00:00

@@ -162,6 +162,96 @@ bool append_decimal(Buffer& out, std::string_view text) {
   return true;
 }
 
+std::size_t WrittenNumber::first_significant() const {
+  std::size_t at = 0;
+  while (at < digits() && digit(at) == '0') ++at;
+  return at;
+}
+
+std::size_t WrittenNumber::end_significant() const {
+  std::size_t end = digits();
+  while (end > 0 && digit(end - 1) == '0') --end;
+  return end;
+}
+
+bool parse_written_number(std::string_view text, WrittenNumber& number) {
+  constexpr std::int32_t kExponentMax = 10'000'000;
+  const auto take_digits = [&text] {
+    std::size_t count = 0;
+    while (count < text.size() && text[count] >= '0' && text[count] <= '9') ++count;
+    const std::string_view digits = text.substr(0, count);
+    text.remove_prefix(count);
+    return digits;
+  };
+  const auto take_sign = [&text] {
+    const bool negative = text.starts_with('-');
+    if (negative || text.starts_with('+')) text.remove_prefix(1);
+    return negative;
+  };
+  WrittenNumber read;
+  read.negative = take_sign();
+  read.whole = take_digits();
+  if (text.starts_with('.')) {
+    text.remove_prefix(1);
+    read.fraction = take_digits();
+  }
+  if (read.digits() == 0) return false;
+  if (text.starts_with('e') || text.starts_with('E')) {
+    text.remove_prefix(1);
+    const bool negative = take_sign();
+    const std::string_view digits = take_digits();
+    if (digits.empty()) return false;
+    for (const char digit : digits) {
+      read.exponent = std::min(kExponentMax, read.exponent * 10 + (digit - '0'));
+    }
+    if (negative) read.exponent = -read.exponent;
+  }
+  if (!text.empty()) return false;
+  number = read;
+  return true;
+}
+
+bool append_numeric(Buffer& out, const WrittenNumber& number) {
+  const std::ptrdiff_t point = number.point();
+  const auto count = static_cast<std::ptrdiff_t>(number.digits());
+  const auto dscale = static_cast<std::size_t>(std::max<std::ptrdiff_t>(0, count - point));
+  if (dscale > kDscaleMax) return false;
+  const auto first = static_cast<std::ptrdiff_t>(number.first_significant());
+  if (first < count && point - first > static_cast<std::ptrdiff_t>(kDigitsBeforePointMax)) return false;
+  const auto digit_at = [&number](std::ptrdiff_t i) { return number.digit(static_cast<std::size_t>(i)); };
+  append_digits(out, number.negative, count, digit_at, point, dscale);
+  return true;
+}
+
+void append_numeric_nan(Buffer& out) {
+  store_header(out.ensure(kHeaderSize), 0, 0, kNan, 0);
+  out.commit(kHeaderSize);
+}
+
+NumericFit fit_numeric(Buffer& out, std::size_t start, std::int32_t precision, std::int32_t scale) {
+  const std::byte* const bytes = out.data() + start;
+  const auto field = [bytes](std::size_t index) {
+    return std::to_integer<unsigned>(bytes[index * 2]) << 8 | std::to_integer<unsigned>(bytes[index * 2 + 1]);
+  };
+  const std::size_t groups = field(0);
+  const std::ptrdiff_t weight = static_cast<std::int16_t>(field(1));
+  const unsigned sign = field(2);
+  if (sign == kNan) return NumericFit::ok;
+  if (sign == kInfinity || sign == kMinusInfinity) return NumericFit::too_large;
+  if (groups > 0) {
+    std::ptrdiff_t before = weight * kGroupDigits;  // digits before the point; negative: zeros after it
+    for (unsigned first = field(kHeaderSize / 2); first != 0; first /= 10) ++before;
+    if (before > precision - scale) return NumericFit::too_large;
+    std::ptrdiff_t after = (static_cast<std::ptrdiff_t>(groups) - 1 - weight) * kGroupDigits;
+    for (unsigned last = field(kHeaderSize / 2 + groups - 1); last % 10 == 0; last /= 10) --after;
+    if (after > scale) return NumericFit::too_fine;
+  }
+  std::array<std::byte, 2> dscale;
+  store16(dscale.data(), static_cast<unsigned>(scale));
+  out.patch(start + 6, dscale);
+  return NumericFit::ok;
+}
+
 std::string numeric_to_text(std::span<const std::byte> bytes) {
   const auto field = [bytes](std::size_t index) {
     return std::to_integer<unsigned>(bytes[index * 2]) << 8 | std::to_integer<unsigned>(bytes[index * 2 + 1]);

@@ -40,6 +40,47 @@ void append_numeric(Buffer& out, double value);
 // 131072 before it.
 [[nodiscard]] bool append_decimal(Buffer& out, std::string_view text);
 
+// A number as people and programs write it. The digits are borrowed from the text.
+struct WrittenNumber {
+  bool negative = false;
+  std::string_view whole;     // digits before the point
+  std::string_view fraction;  // and after it
+  std::int32_t exponent = 0;  // within +-10,000,000, beyond which it is cut off
+
+  // Counted from the start of whole: the digit, and where the first that is not zero stands; digits() for
+  // zero.
+  [[nodiscard]] std::size_t digits() const { return whole.size() + fraction.size(); }
+  [[nodiscard]] char digit(std::size_t i) const {
+    return i < whole.size() ? whole[i] : fraction[i - whole.size()];
+  }
+  [[nodiscard]] std::size_t first_significant() const;
+  // One past the last digit that is not zero.
+  [[nodiscard]] std::size_t end_significant() const;
+  // Where the point stands once the exponent has moved it, in the same count; perhaps outside.
+  [[nodiscard]] std::ptrdiff_t point() const { return static_cast<std::ptrdiff_t>(whole.size()) + exponent; }
+};
+
+// An optional sign, digits with at most one point among or around them, an optional exponent: 42, -1.5e3,
+// +.5, 7., 007. No blanks, no hexadecimal, no separators, no words.
+[[nodiscard]] bool parse_written_number(std::string_view text, WrittenNumber& number);
+
+// The same number, digit by digit; the display scale as the server derives it from such a text. False, with
+// nothing written, beyond the limits of the type.
+[[nodiscard]] bool append_numeric(Buffer& out, const WrittenNumber& number);
+
+void append_numeric_nan(Buffer& out);
+
+enum class NumericFit : std::uint8_t {
+  ok,
+  too_large,  // more digits before the point than the precision leaves, or infinite
+  too_fine,   // digits after the scale, which the server would round off
+};
+
+// Makes the numeric at the end of `out`, which begins at `start`, a numeric(precision, scale): its display
+// scale becomes the column's. NaN fits every precision.
+[[nodiscard]] NumericFit fit_numeric(Buffer& out, std::size_t start, std::int32_t precision,
+                                     std::int32_t scale);
+
 // The text the server shows for a binary numeric. Empty when the bytes are not one. For reports and tests.
 std::string numeric_to_text(std::span<const std::byte> bytes);
 

@@ -22,12 +22,45 @@ std::span<const std::byte> copy_trailer() {
 RowEncoder::RowEncoder(const TablePlan& plan) {
   columns_.reserve(plan.columns.size());
   for (const ColumnPlan& column : plan.columns) {
-    columns_.push_back({row_of(column.type).encode, column.not_null});
+    Column& added = columns_.emplace_back();
+    added.encode = row_of(column.type).encode;
+    added.not_null = column.not_null;
+    if (ColumnEncoder::is_plain(column)) continue;
+    added.own = std::make_unique<ColumnEncoder>(column);
+    plain_ = false;
   }
+}
+
+bool RowEncoder::take_back(std::size_t start, std::size_t column, Misfit misfit, Buffer& out) {
+  out.truncate(start);
+  reject_ = {column, misfit};
+  return false;
+}
+
+bool RowEncoder::encode_with_own(Row row, Buffer& out) {
+  const std::size_t start = out.size();
+  out.put_int16(static_cast<std::int16_t>(columns_.size()));
+  for (std::size_t i = 0; i < columns_.size(); ++i) {
+    const Column& column = columns_[i];
+    Misfit misfit = Misfit::none;
+    if (column.own != nullptr) {
+      misfit = column.own->encode(row[i], out);
+    } else if (!row[i].is_null()) {
+      misfit = column.encode(row[i], out);
+    } else if (column.not_null) {
+      misfit = Misfit::null_not_allowed;
+    } else {
+      out.put_int32(-1);
+    }
+    if (misfit != Misfit::none) return take_back(start, i, misfit, out);
+  }
+  return true;
 }
 
 bool RowEncoder::encode(Row row, Buffer& out) {
   assert(row.size() >= columns_.size());
+  // One branch a row, so that tables without conversions pay nothing per cell.
+  if (!plain_) return encode_with_own(row, out);
   const std::size_t start = out.size();
   out.put_int16(static_cast<std::int16_t>(columns_.size()));
   for (std::size_t i = 0; i < columns_.size(); ++i) {
@@ -42,11 +75,8 @@ bool RowEncoder::encode(Row row, Buffer& out) {
     } else {
       misfit = column.encode(row[i], out);
     }
-    if (misfit != Misfit::none) [[unlikely]] {
-      out.truncate(start);
-      reject_ = {i, misfit};
-      return false;
-    }
+    if (misfit != Misfit::none) [[unlikely]]
+      return take_back(start, i, misfit, out);
   }
   return true;
 }

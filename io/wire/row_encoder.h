@@ -2,12 +2,14 @@
 // Rows as binary COPY tuples.
 
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <vector>
 
 #include "engine/model/cell.h"
 #include "engine/model/plan.h"
 #include "io/wire/buffer.h"
+#include "io/wire/column_encoder.h"
 #include "io/wire/type_table.h"
 
 namespace sluice {
@@ -21,7 +23,8 @@ struct CellReject {
   Misfit reason = Misfit::none;
 };
 
-// Encodes rows of one table. The functions per column are looked up once, here. One thread at a time.
+// Encodes rows of one table. The functions per column are looked up once, here; a column with a conversion, a
+// modifier or labels has an encoder of its own. One thread at a time.
 class RowEncoder {
  public:
   explicit RowEncoder(const TablePlan& plan);
@@ -36,8 +39,14 @@ class RowEncoder {
   struct Column {
     Misfit (*encode)(const Cell& cell, Buffer& out);
     bool not_null;
+    std::unique_ptr<ColumnEncoder> own;  // null for a plain column
   };
+
+  bool encode_with_own(Row row, Buffer& out);
+  bool take_back(std::size_t start, std::size_t column, Misfit misfit, Buffer& out);
+
   std::vector<Column> columns_;
+  bool plain_ = true;
   CellReject reject_;
 };
 

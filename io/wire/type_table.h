@@ -6,7 +6,9 @@
 // a row needs no second definition of equality. See io/WIRE.md.
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -35,9 +37,18 @@ enum class Misfit : std::uint8_t {
   invalid_json,        // not RFC 8259
   jsonb_would_change,  // duplicate keys or numbers that jsonb cannot keep
   null_not_allowed,    // NULL in a NOT NULL column
+  too_long,            // more characters than varchar(n) or char(n) has, or more than kFieldBytesMax
+  trailing_blanks,     // for char(n), which does not tell them from its padding
+  not_an_interval,     // not [-]HH:MM[:SS[.ffffff]]
+  not_a_label,         // not a value of the enumeration
+  not_a_number,        // text that a conversion was to read as a number
+  not_base64,          // text that a conversion was to decode
 };
 
 std::string_view name_of(Misfit misfit);
+
+// The server reads a field into one piece of memory of at most 1 GB - 1, with a header and a NUL.
+inline constexpr std::size_t kFieldBytesMax = (std::size_t{1} << 30) - 6;
 
 // A value with the text that the server prints for it; every test that iterates over the table uses them.
 struct Sample {
@@ -51,9 +62,21 @@ struct TypeRow {
   // size on; the caller truncates. REQUIRES: the cell is not NULL.
   Misfit (*encode)(const Cell& cell, Buffer& out);
   std::vector<Sample> (*samples)();
+  // Holds the field that begins at `start`, the last one of the buffer, against the modifier of its column
+  // and gives it the form in which the server would store it. Null where the type takes no modifier.
+  // REQUIRES: the modifier is not empty.
+  Misfit (*fit)(const TypeModifier& modifier, Buffer& out, std::size_t start) = nullptr;
 };
 
 extern const std::array<TypeRow, kPgTypeCount> kTypes;
+
+// The bytes of a field that begins at `start` and ends the buffer, without its length.
+inline std::span<const std::byte> field_value(const Buffer& out, std::size_t start) {
+  return out.span().subspan(start + 4);
+}
+
+// As the encoder of jsonb, but repeated keys are dropped as the server does.
+Misfit encode_lossy_jsonb(const Cell& cell, Buffer& out);
 
 inline const TypeRow& row_of(PgType type) { return kTypes[static_cast<std::size_t>(type)]; }
 

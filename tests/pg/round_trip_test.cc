@@ -244,11 +244,23 @@ Value random_value(PgType type, std::mt19937_64& random) {
       return Value::of(integer());
     case PgType::float8:
       return Value::of(random_double(random));
+    case PgType::float4: {
+      float value = 0;
+      do value = std::bit_cast<float>(static_cast<std::uint32_t>(random()));
+      while (std::isnan(value));
+      return Value::of(static_cast<double>(value));
+    }
+    case PgType::interval: {
+      const std::string sign = random() % 2 == 0 ? "-" : "";
+      return Value::text(sign + two_digits(random() % 100) + random_time(random).substr(2));
+    }
     case PgType::numeric:
       return random() % 2 == 0 ? Value::of(integer()) : Value::of(random_double(random));
     case PgType::boolean:
       return Value::of(static_cast<std::int64_t>(random() % 2));
     case PgType::text:
+    case PgType::varchar:
+    case PgType::bpchar:
       return Value::text(random_text(random));
     case PgType::bytea: {
       std::string bytes(random() % 50, '\0');
@@ -290,6 +302,8 @@ Value value_of_server_text(PgType type, const std::string& text) {
       return Value::of(static_cast<std::int64_t>(std::strtoll(text.c_str(), nullptr, 10)));
     case PgType::float8:
       return Value::of(std::strtod(text.c_str(), nullptr));
+    case PgType::float4:
+      return Value::of(static_cast<double>(std::strtof(text.c_str(), nullptr)));
     default:
       return Value::text(text);
   }
