@@ -69,9 +69,15 @@ const SourceTable& source_of(const Catalog& catalog, const std::string& name) {
   return *found;
 }
 
+// A column that the plan adds for the hidden rowid stands after those of the source.
+bool is_hidden_rowid(const SourceTable& table, const ColumnPlan& column) {
+  return column.place >= table.columns.size();
+}
+
 // True when SQLite itself keeps anything out of the column that its planned type does not take. It does not
 // check what a VIRTUAL column computes.
 bool is_guaranteed(const SourceTable& table, const ColumnPlan& column) {
+  if (is_hidden_rowid(table, column)) return true;
   const SourceColumn& source = table.columns[column.place];
   if (!table.strict || source.generated == Generated::virtual_column) return false;
   if (column.conversion.any() || column.modifier.any() || !column.type_name.empty()) return false;
@@ -114,7 +120,8 @@ ProfiledTable reduced_to_doubtful(const TablePlan& plan, const SourceTable& sour
     if (!examined[i] && !(keep_key && in_key(i))) continue;
     place_of[i] = table.plan.columns.size();
     table.plan.columns.push_back(plan.columns[i]);
-    const bool primary = source.columns[plan.columns[i].place].key_position > 0;
+    const bool primary =
+        !is_hidden_rowid(source, plan.columns[i]) && source.columns[plan.columns[i].place].key_position > 0;
     table.wishes.push_back({examined[i], primary && source.rowid_alias != plan.columns[i].place});
   }
   for (std::size_t& column : table.plan.key_columns) column = place_of[column];
@@ -124,6 +131,7 @@ ProfiledTable reduced_to_doubtful(const TablePlan& plan, const SourceTable& sour
 // What only the whole column can tell.
 void settle_examples(TableFacts& facts, const TablePlan& plan) {
   for (const ColumnPlan& column : plan.columns) {
+    if (column.place >= facts.columns.size()) continue;  // the hidden rowid
     ColumnFacts& found = facts.columns[column.place];
     const bool doubles = column.type == PgType::float8 || found.reals > 0;
     if (!doubles) found.examples[static_cast<std::size_t>(Surprise::integer_beyond_double)].reset();
@@ -152,10 +160,11 @@ SourceFacts profile_source(Snapshot& snapshot, const MigrationPlan& plan, Consol
     parts[task] = std::move(profile);
   };
   const auto record = [&](std::size_t task) {
-    const TablePlan& table = tables[tasks[task].table].plan;
+    const auto& [table, wishes] = tables[tasks[task].table];
     TableFacts& sum = facts[table.source];
     sum.rows += parts[task]->rows();
     for (std::size_t i = 0; i < table.columns.size(); ++i) {
+      if (!wishes[i].examined) continue;
       sum.columns[table.columns[i].place].add(parts[task]->facts(i));
     }
     parts[task].reset();
@@ -494,7 +503,8 @@ std::vector<KeyCollision> find_key_collisions(Snapshot& snapshot, const Migratio
     for (const UniqueKey& key : unique_keys(table, source)) {
       // Where each column keeps its values apart, so does the key.
       const bool suspect = std::any_of(key.begin(), key.end(), [&](std::size_t column) {
-        return may_collide(table.columns[column], found.columns[table.columns[column].place]);
+        return !is_hidden_rowid(source, table.columns[column]) &&
+               may_collide(table.columns[column], found.columns[table.columns[column].place]);
       });
       if (!suspect) continue;
       KeyCollision collision;

@@ -191,6 +191,26 @@ TEST(ProfileSource, ShowsIntegersBeyondDoublesOnlyBesideReals) {
   EXPECT_EQ(example_of(facts.columns[1], Surprise::integer_beyond_double).key, "rowid = 1");
 }
 
+// As --keep-rowid plans it: a column that the source does not have.
+TEST(ProfileSource, PassesOverAColumnForTheHiddenRowid) {
+  Profiled profiled("CREATE TABLE t(k UNIQUE); INSERT INTO t VALUES (1), ('1');");
+  TablePlan& table = profiled.plan().tables.front();
+  ColumnPlan rowid;
+  rowid.source = rowid.target = "rowid";
+  rowid.type = PgType::int8;
+  rowid.place = 1;
+  table.columns.push_back(rowid);
+  table.row_key = RowKey::ordered_integer;
+  table.key_columns = {1};
+  const SourceFacts facts = profiled.facts();
+  ASSERT_EQ(facts.at("t").columns.size(), 1U);
+  EXPECT_EQ(facts.at("t").columns[0].integers, 1U);
+  const auto collisions =
+      find_key_collisions(profiled.snapshot(), profiled.plan(), facts, profiled.console(), profiled.stop());
+  ASSERT_EQ(collisions.size(), 1U);
+  EXPECT_EQ(collisions[0].rows, 1U);
+}
+
 TEST(ProfileSource, StopsWhenAsked) {
   Profiled profiled("CREATE TABLE t(a); INSERT INTO t VALUES (1);");
   profiled.stop().stop();
@@ -371,10 +391,10 @@ TEST(MayCollide, NeverAcquitsAKeyThatCollides) {
     for (const TablePlan& table : profiled.plan().tables) {
       const ColumnPlan& column = table.columns.front();
       if (may_collide(column, facts.at(table.source).columns.front())) continue;
-      // A conversion is suspect by itself. This one changes nothing here, but has the keys counted.
+      // A type of the target's own is suspect by itself, so the keys are counted after all.
       MigrationPlan alone = profiled.plan();
       alone.tables = {table};
-      alone.tables.front().columns.front().conversion.truncate_fraction = true;
+      alone.tables.front().columns.front().type_name = "its_own";
       const auto collisions =
           find_key_collisions(profiled.snapshot(), alone, facts, profiled.console(), profiled.stop());
       EXPECT_TRUE(collisions.empty()) << type.sql << ' ' << table.source;
