@@ -53,7 +53,7 @@ struct Library {
 };
 
 const std::vector<Library> kLibraries = {
-    {"sqlite3.h", {"io/sqlite", "datasets", "tests"}},
+    {"sqlite3.h", {"io/sqlite", "datasets", "tests", "bench"}},
     {"libpq-fe.h", {"io/postgres", "tests", "bench"}},
     {"tbb/", {"engine/run"}},
     {"oneapi/", {"engine/run"}},
