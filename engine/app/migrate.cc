@@ -13,6 +13,7 @@
 #include "engine/app/console.h"
 #include "engine/app/endpoints.h"
 #include "engine/app/objects.h"
+#include "engine/app/plan_file.h"
 #include "engine/app/profile.h"
 #include "engine/app/report.h"
 #include "engine/app/verification.h"
@@ -144,17 +145,7 @@ class Migration {
   }
 
   int print_plan() const {
-    std::cout << script_of(plan_) << "\n-- ranges\n";
-    for (const TablePlan& table : plan_.tables) {
-      std::cout << as_comment(fmt::format("{}: about {}, {}", table.source, human_bytes(table.bytes),
-                                          counted(table.extents.size(), "range")));
-      for (std::size_t i = 0; i < table.extents.size(); ++i) {
-        std::cout << fmt::format("--   {}: {}\n", i, format_extent(table.extents[i]));
-      }
-    }
-    for (const ObjectOutcome& object : plan_.left_out) {
-      std::cout << as_comment("not created: " + describe(object));
-    }
+    std::cout << plan_script_of(plan_);
     return 0;
   }
 

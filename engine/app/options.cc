@@ -9,10 +9,14 @@
 #include <cctype>
 #include <charconv>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <thread>
 
+#include "engine/app/plan_file.h"
 #include "engine/app/version.h"
+#include "engine/app/words.h"
 #include "engine/model/error.h"
 
 namespace sluice {
@@ -55,6 +59,13 @@ CLI::Option* add_choice(CLI::App& app, const std::string& flags, Value& value,
       help);
 }
 
+template <class Value, std::size_t count>
+std::map<std::string, Value> choices_in(const std::array<Word<Value>, count>& words) {
+  std::map<std::string, Value> choices;
+  for (const Word<Value>& word : words) choices.emplace(word.word, word.value);
+  return choices;
+}
+
 // An unset variable of a script must not silently become a new local server, or libpq's default database.
 CLI::Option* add_target(CLI::App& app, std::string& target, const std::string& help) {
   return app.add_option_function<std::string>(
@@ -88,33 +99,20 @@ void add_planning_options(CLI::App& app, PlanningOptions& options) {
       ->delimiter(',');
   app.add_option("--schema", options.schema, "Schema to load into, created where missing [public]")
       ->type_name("NAME");
-  add_choice<Identifiers>(
-      app, "--identifiers", options.mapping.identifiers,
-      {{"preserve", Identifiers::preserve}, {"lower", Identifiers::lower}, {"snake", Identifiers::snake}},
-      "Names of tables and columns: preserve, lower, or snake (OrderItem to\n"
-      "order_item) [preserve]")
+  add_choice<Identifiers>(app, "--identifiers", options.mapping.identifiers, choices_in(kIdentifierWords),
+                          "Names of tables and columns: preserve, lower, or snake (OrderItem to\n"
+                          "order_item) [preserve]")
       ->type_name("MODE");
   options.mapping.on_misfit = MisfitPolicy::reject;
-  add_choice<MisfitPolicy>(
-      app, "--on-misfit", options.mapping.on_misfit,
-      {{"widen", MisfitPolicy::widen}, {"reject", MisfitPolicy::reject}, {"fail", MisfitPolicy::fail}},
-      "Values that their declared type cannot hold: widen the column to a type that\n"
-      "takes them all, reject the rows, or fail before the first row [reject]")
+  add_choice<MisfitPolicy>(app, "--on-misfit", options.mapping.on_misfit, choices_in(kMisfitWords),
+                           "Values that their declared type cannot hold: widen the column to a type that\n"
+                           "takes them all, reject the rows, or fail before the first row [reject]")
       ->type_name("MODE");
-  add_choice<JsonTarget>(app, "--json-type", options.mapping.json,
-                         {{"auto", JsonTarget::automatic},
-                          {"json", JsonTarget::json},
-                          {"jsonb", JsonTarget::jsonb},
-                          {"text", JsonTarget::text}},
+  add_choice<JsonTarget>(app, "--json-type", options.mapping.json, choices_in(kJsonWords),
                          "Columns declared JSON: auto (jsonb where that loses nothing, else json), json,\n"
                          "jsonb (repeated keys are lost) or text [auto]")
       ->type_name("TYPE");
-  add_choice<BadTextPolicy>(app, "--bad-text", options.mapping.bad_text,
-                            {{"stop", BadTextPolicy::stop},
-                             {"reject", BadTextPolicy::reject},
-                             {"replace", BadTextPolicy::replace},
-                             {"strip", BadTextPolicy::strip},
-                             {"bytea", BadTextPolicy::bytea}},
+  add_choice<BadTextPolicy>(app, "--bad-text", options.mapping.bad_text, choices_in(kBadTextWords),
                             "Text that PostgreSQL refuses (not UTF-8, or with NUL): stop before the first\n"
                             "row, reject the rows, replace by U+FFFD, strip, or make the column bytea [stop]")
       ->type_name("MODE");
@@ -187,29 +185,49 @@ std::vector<std::string> words_of(const std::string& file, const toml::node& nod
   refuse_config(file, node.source(), "expected a string, a number, true, false or a list of them");
 }
 
-// `app`: the command that was given. Keys that only other commands know are theirs: one file serves all.
-void apply_config(CLI::App& app, const CLI::App& program, const std::string& file) {
-  if (std::error_code error; !std::filesystem::is_regular_file(file, error)) {
-    throw Error(Fault::usage, "cannot read the configuration file " + file, "check the path of --config");
+std::string read_config(const std::string& file) {
+  std::error_code error;
+  std::string text;
+  if (std::filesystem::is_regular_file(file, error)) {
+    std::ifstream stream(file, std::ios::binary);
+    text.assign(std::istreambuf_iterator<char>(stream), {});
+    if (stream) return text;
   }
+  throw Error(Fault::usage, "cannot read the configuration file " + file, "check the path of --config");
+}
+
+// What a configuration file can be for.
+std::vector<std::string> config_keys(const CLI::App& program) {
+  std::vector<std::string> keys = {"tables", "plan"};
+  for (const CLI::App* command : program.get_subcommands([](const CLI::App*) { return true; })) {
+    for (const CLI::Option* option : command->get_options()) {
+      if (option->nonpositional()) keys.push_back(option->get_single_name());
+    }
+  }
+  return keys;
+}
+
+// `app`: the command that was given. Keys that only other commands know are theirs: one file serves all.
+// `mapping`: that of the command, null where it has none.
+void apply_config(CLI::App& app, const CLI::App& program, const std::string& file, Mapping* mapping) {
+  const std::string text = read_config(file);
   toml::table table;
   try {
-    table = toml::parse_file(file);
+    table = toml::parse(text);
   } catch (const toml::parse_error& error) {
-    if (error.source().begin.line == 0) {
-      throw Error(Fault::usage, "cannot read the configuration file " + file, "check the path of --config");
-    }
     refuse_config(file, error.source(), std::string(error.description()));
   }
   for (const auto& [key, node] : table) {
     const std::string name(key.str());
+    if (name == "tables" || name == "plan") continue;
     CLI::Option* option = app.get_option_no_throw("--" + name);
     const auto others = program.get_subcommands([&](const CLI::App* command) {
       return command != &app && command->get_option_no_throw("--" + name) != nullptr;
     });
     if (option == nullptr && !others.empty()) continue;
     if (option == nullptr || name == "config" || name == "help") {
-      refuse_config(file, key.source(), "unknown key " + name);
+      refuse_config(file, key.source(),
+                    fmt::format("unknown key {}{}", name, did_you_mean(name, config_keys(program))));
     }
     if (option->count() > 0) continue;  // the command line or the environment said it already
     try {
@@ -221,6 +239,11 @@ void apply_config(CLI::App& app, const CLI::App& program, const std::string& fil
       refuse_config(file, node.source(), error.what());
     }
   }
+  if (mapping == nullptr) return;
+  Mapping read = read_mapping(text, file);
+  mapping->tables = std::move(read.tables);
+  mapping->complete = read.complete;
+  mapping->origin = std::move(read.origin);
 }
 
 // What was typed that nobody asked for. Positional arguments are not repeated: one may hold a password.
@@ -237,6 +260,12 @@ void take_environment(CLI::App& app) {
     if (!option->nonpositional() || name == "help") continue;
     option->envname(environment_name(name));
   }
+}
+
+void check_planning_options(const PlanningOptions& options) {
+  if (!options.schema.empty() && options.schema != "sluice") return;
+  throw Error(Fault::usage, fmt::format("--schema cannot be '{}'", options.schema),
+              "the schema sluice holds the ledger; choose another name");
 }
 
 std::string version_text() { return fmt::format("sluice {}\n", kVersion); }
@@ -317,7 +346,10 @@ Command parse_command_line(int argc, const char* const* argv) {
 
   std::string config_file;
   for (CLI::App* command : {migrate_command, status_command}) {
-    command->add_option("--config", config_file, "A TOML file whose keys are these flags")->type_name("FILE");
+    command
+        ->add_option("--config", config_file,
+                     "A TOML file whose keys are these flags, or that sluice plan wrote")
+        ->type_name("FILE");
     take_environment(*command);
   }
 
@@ -339,7 +371,11 @@ Command parse_command_line(int argc, const char* const* argv) {
     }
     app.parse(argc, argv);
     CLI::App* command = app.get_subcommands().front();
-    if (!config_file.empty()) apply_config(*command, app, config_file);
+    const std::map<const CLI::App*, Mapping*> mappings = {{migrate_command, &migrate.mapping}};
+    if (!config_file.empty()) {
+      const auto mapping = mappings.find(command);
+      apply_config(*command, app, config_file, mapping == mappings.end() ? nullptr : mapping->second);
+    }
   } catch (const CLI::CallForHelp&) {
     const auto chosen = app.get_subcommands();
     return PrintAndExit{chosen.empty() ? app.help() : chosen.front()->help()};
@@ -351,16 +387,13 @@ Command parse_command_line(int argc, const char* const* argv) {
         chosen.empty() ? "see sluice --help" : "see sluice " + chosen.front()->get_name() + " --help");
   }
   if (status_command->parsed()) return status;
+  check_planning_options(migrate);
   if (migrate.data_only && migrate.schema_only) {
     throw Error(Fault::usage, "--data-only and --schema-only leave nothing to do", "give one of them");
   }
   if (migrate.data_only && migrate.table_handling == ExistingTables::drop) {
     throw Error(Fault::usage, "--data-only loads into tables that --table-handling drop would remove",
                 "empty them with --table-handling truncate");
-  }
-  if (migrate.schema.empty() || migrate.schema == "sluice") {
-    throw Error(Fault::usage, fmt::format("--schema cannot be '{}'", migrate.schema),
-                "the schema sluice holds the ledger; choose another name");
   }
   return migrate;
 }

@@ -183,7 +183,7 @@ void write_file(const std::filesystem::path& path, const std::string& content) {
     file.flush();
     if (!file) {
       throw Error(Fault::output, "cannot write " + path.string() + ": " + std::strerror(errno),
-                  "make room or choose another directory with --report");
+                  "make room, or choose another place for it");
     }
   }
   std::error_code error;

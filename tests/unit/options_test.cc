@@ -320,6 +320,32 @@ TEST_F(OptionsTest, AFaultInTheConfigurationFileIsNamedWithItsLine) {
   expect("dry-run = \"perhaps\"\n", "1", "");
 }
 
+TEST_F(OptionsTest, AMistypedKeyIsToldTheRightOne) {
+  EXPECT_TRUE(
+      contains(refusal({"migrate", "a.db", "--config", config("table = {}\n")}), "did you mean tables?"));
+  EXPECT_TRUE(
+      contains(refusal({"migrate", "a.db", "--config", config("on_misfit = \"fail\"\n")}), "on-misfit?"));
+}
+
+TEST_F(OptionsTest, TheFileOfConfigHoldsTheMapping) {
+  const std::string file = config(
+      "plan = 1\non-misfit = \"fail\"\nschema = \"there\"\n"
+      "[tables.t.columns]\nc = { type = \"text\" }\n");
+  const auto expect_mapping = [&](const PlanningOptions& options) {
+    EXPECT_EQ(options.mapping.on_misfit, MisfitPolicy::reject);
+    EXPECT_EQ(options.schema, "there");
+    EXPECT_TRUE(options.mapping.complete);
+    EXPECT_EQ(options.mapping.origin, file + ":1");
+    ASSERT_EQ(options.mapping.tables.size(), 1u);
+    EXPECT_EQ(options.mapping.tables[0].origin, file + ":4");
+    ASSERT_EQ(options.mapping.tables[0].columns.size(), 1u);
+    EXPECT_EQ(options.mapping.tables[0].columns[0].type->type, PgType::text);
+  };
+  // The command line wins over settings; the columns stay.
+  expect_mapping(migrate_options({"--config", file, "--on-misfit", "reject"}));
+  EXPECT_EQ(std::get<StatusOptions>(parsed({"status", "dbname=x", "--config", file})).target, "dbname=x");
+}
+
 TEST_F(OptionsTest, ABadSizeInTheConfigurationFileIsNamedWithItsLine) {
   const std::string file = config("jobs = 2\nrange-size = \"many\"\n");
   const std::string message = refusal({"migrate", "a.db", "--config", file});
