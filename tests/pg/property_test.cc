@@ -954,7 +954,7 @@ void check_batches(const std::string& description, void (Migration::*property)()
   parameters.maxSuccess = batches;
   const auto batch = rc::gen::shrink(rc::gen::noShrink(rc::gen::container<std::vector<Table>>(
                                          kTablesPerRun, rc::gen::noShrink(rc::gen::exec(random_table)))),
-                                     smaller);
+                                     [](const std::vector<Table>& tables) { return smaller(tables); });
   rc::detail::TestMetadata metadata;
   metadata.description = description;
   const auto result =
