@@ -133,7 +133,7 @@ void settle_examples(TableFacts& facts, const TablePlan& plan) {
   for (const ColumnPlan& column : plan.columns) {
     if (column.place >= facts.columns.size()) continue;  // the hidden rowid
     ColumnFacts& found = facts.columns[column.place];
-    const bool doubles = column.type == PgType::float8 || found.reals > 0;
+    const bool doubles = column.type == PgType::float8 || column.type == PgType::float4 || found.reals > 0;
     if (!doubles) found.examples[static_cast<std::size_t>(Surprise::integer_beyond_double)].reset();
   }
 }
@@ -297,7 +297,8 @@ std::vector<PlannedMisfit> find_misfits(Snapshot& snapshot, const MigrationPlan&
   std::vector<PlannedColumn> columns;
   for (const TablePlan& table : plan.tables) {
     for (const ColumnPlan& column : table.columns) {
-      if (!column.conversion.any() && !column.modifier.any() && column.type_name.empty()) continue;
+      const bool known = column.type != PgType::float4 && column.type != PgType::interval;
+      if (known && !column.conversion.any() && !column.modifier.any() && column.type_name.empty()) continue;
       columns.push_back({table.source, column.source});
     }
   }
@@ -315,6 +316,7 @@ bool may_collide(const ColumnPlan& column, const ColumnFacts& facts) {
     case PgType::int2:
     case PgType::int4:
     case PgType::int8:
+    case PgType::float4:
     case PgType::float8:
       return false;  // only numbers, exactly as they are
     case PgType::numeric:
@@ -323,6 +325,7 @@ bool may_collide(const ColumnPlan& column, const ColumnFacts& facts) {
     case PgType::boolean:
       return facts.texts > 0;
     case PgType::text:
+    case PgType::varchar:
       return numbers && facts.texts > 0;
     case PgType::bytea:
       return facts.texts > 0 && facts.blobs > 0;
@@ -412,10 +415,22 @@ class KeyDigester {
       compared_.put_int16(0);
       compared_.append(field.value.subspan(8));
     }
-    constexpr std::array<std::byte, 8> kMinusZero = {std::byte{0x80}};
-    if (type == PgType::float8 && std::ranges::equal(field.value, kMinusZero)) {
-      compared_.truncate(start + 4);
-      compared_.put_int64(0);
+    if (type == PgType::bpchar) {
+      // The server compares without the blanks at the end.
+      std::size_t size = field.value.size();
+      while (size > 0 && field.value[size - 1] == std::byte{' '}) --size;
+      compared_.truncate(start);
+      compared_.put_int32(static_cast<std::int32_t>(size));
+      compared_.append(field.value.first(size));
+    }
+    if (type == PgType::float8 || type == PgType::float4) {
+      constexpr std::array<std::byte, 8> kZero{};
+      constexpr std::array<std::byte, 8> kMinusZero = {std::byte{0x80}};
+      const std::size_t size = field.value.size();
+      if (std::ranges::equal(field.value, std::span(kMinusZero).first(size))) {
+        compared_.truncate(start + 4);
+        compared_.append(std::span(kZero).first(size));
+      }
     }
   }
 

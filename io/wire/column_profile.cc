@@ -40,11 +40,14 @@ std::uint8_t strange_classes(const ColumnPlan& column) {
     case PgType::time:
     case PgType::timestamp:
     case PgType::timestamptz:
+    case PgType::interval:
     case PgType::uuid:
       return kNumbers | kBlob;
     case PgType::bytea:
       return kNumbers | kText;
     case PgType::text:
+    case PgType::varchar:
+    case PgType::bpchar:
       // Without a type, or with ANY, nothing is strange. Numbers need no word: they arrive as they print.
       return column.declared_type.empty() || fold_ascii(column.declared_type) == "any" ? 0 : kBlob;
     default:
@@ -170,6 +173,7 @@ TableProfile::TableProfile(const TablePlan& plan, const std::vector<ProfiledColu
     column.facts.integer_max = std::numeric_limits<std::int64_t>::min();
     column.declared_forms = declared_forms(planned.type);
     column.strange = strange_classes(planned);
+    column.all_forms = column.declared_forms != 0 || planned.type == PgType::interval;
     column.moments = planned.type == PgType::timestamp;
     column.key = wishes[i].key;
     column.show_strange_boolean = planned.type == PgType::boolean;
@@ -278,7 +282,7 @@ inline void TableProfile::add_text(Column& column, std::string_view text, Row ro
     ++facts.forms[static_cast<std::size_t>(TextForm::timestamp)];
     return;
   }
-  if (column.declared_forms != 0 || number < kSampledFirst || number % kSampledEvery == 0) {
+  if (column.all_forms || number < kSampledFirst || number % kSampledEvery == 0) {
     examine_forms(column, text, row);
   }
 }
@@ -298,7 +302,7 @@ void TableProfile::add_unusual_text(Column& column, std::string_view text, Row r
         std::min(kLong, std::max<std::uint64_t>(facts.characters_longest, count_characters(text))));
   }
   const std::uint64_t number = facts.texts - 1;
-  if (column.declared_forms == 0 && number >= kSampledFirst && number % kSampledEvery != 0) return;
+  if (!column.all_forms && number >= kSampledFirst && number % kSampledEvery != 0) return;
   if (check == TextCheck::ok) {
     examine_forms(column, text, row);
   } else {

@@ -41,7 +41,8 @@ class TableProfile {
     std::size_t index = 0;           // in the row
     TextFormSet declared_forms = 0;  // a text should have one of these; 0: not declared as such
     std::uint8_t strange = 0;        // storage classes to be shown when they turn up, one bit each
-    bool moments = false;            // timestamps are expected
+    bool all_forms = false;
+    bool moments = false;  // timestamps are expected
     bool key = false;
     bool show_strange_boolean = false;
   };

@@ -242,6 +242,24 @@ TEST(FindMisfits, NamesTheFirstRowAndCountsTheRest) {
   EXPECT_EQ(misfits[1].reason, Misfit::not_a_date);
 }
 
+TEST(FindMisfits, JudgesConversionsAndModifiers) {
+  Profiled profiled(
+      "CREATE TABLE t(id INTEGER PRIMARY KEY, d DATETIME, s VARCHAR(3));"
+      "INSERT INTO t VALUES (1, 1700000000, 'abc'), (2, 'x', 'abcd'), (3, 1700000000.5, 'äöü');");
+  profiled.column("t", "d").conversion.epoch = EpochUnit::seconds;
+  ColumnPlan& text = profiled.column("t", "s");
+  text.type = PgType::varchar;
+  text.modifier.length = 3;
+  const auto misfits =
+      find_misfits(profiled.snapshot(), profiled.plan(), profiled.console(), profiled.stop());
+  ASSERT_EQ(misfits.size(), 2U);
+  EXPECT_EQ(misfits[0].column, "d");
+  EXPECT_EQ(misfits[0].rows, 1U);
+  EXPECT_EQ(misfits[0].key, "id = 2");
+  EXPECT_EQ(misfits[1].column, "s");
+  EXPECT_EQ(misfits[1].rows, 1U);
+}
+
 TEST(FindMisfits, LooksOnlyWhereTheFactsCannotTell) {
   Profiled profiled("CREATE TABLE t(n INT); INSERT INTO t VALUES ('a');");
   EXPECT_TRUE(
@@ -305,6 +323,24 @@ TEST(FindKeyCollisions, LeavesPartialAndExpressionIndexesAlone) {
       "CREATE TABLE t(k, v); INSERT INTO t VALUES (1, 0), ('1', 0);"
       "CREATE UNIQUE INDEX p ON t(k) WHERE v > 5; CREATE UNIQUE INDEX e ON t(k || typeof(k));");
   EXPECT_EQ(collisions_of(profiled), Collisions{});
+}
+
+// Equal for the server though their bytes differ.
+TEST(FindKeyCollisions, ComparesAsTheServerDoes) {
+  Profiled profiled(
+      "CREATE TABLE t(k UNIQUE); INSERT INTO t VALUES ('1.5'), ('1.50'), ('1.51'), ('-0.0'), ('0.0');"
+      "CREATE TABLE c(k TEXT UNIQUE); INSERT INTO c VALUES ('a'), ('a '), ('b');");
+  profiled.column("c", "k").type = PgType::bpchar;
+  ColumnPlan& number = profiled.column("t", "k");
+  number.type = PgType::numeric;
+  number.conversion.text_as_number = true;
+  auto found = collisions_of(profiled);
+  std::sort(found.begin(), found.end());
+  EXPECT_EQ(found, (Collisions{"c(k): 1", "t(k): 2"}));
+  number.type = PgType::float8;
+  found = collisions_of(profiled);
+  std::sort(found.begin(), found.end());
+  EXPECT_EQ(found, (Collisions{"c(k): 1", "t(k): 2"}));
 }
 
 TEST(FindKeyCollisions, CountsOnlyRowsThatArrive) {
