@@ -5,6 +5,8 @@
 #include <optional>
 
 #include "engine/model/quote.h"
+#include "engine/plan/foreign_keys.h"
+#include "engine/plan/width.h"
 #include "engine/translate/sql_clauses.h"
 #include "engine/translate/translate.h"
 #include "engine/translate/translate_view.h"
@@ -118,6 +120,7 @@ class StepMaker {
       add_primary_key(table);
       for (const SourceIndex& index : table.source->indexes) add_index(table, index);
       add_columns(table);
+      add_comments(table);
     }
     for (const PlannedTable& table : tables_) add_constraints(table);
     for (const PlannedTable& table : tables_) {
@@ -209,6 +212,13 @@ class StepMaker {
     }
     if (columns.empty()) return;
     ObjectOutcome object = object_of("primary_key", table, names_.claim(table.plan->target + "_pkey"));
+    if (columns.size() > kIndexColumnsMax) {
+      object.sql = "PRIMARY KEY (" + quoted_list(columns) + ")";
+      object.reason = "an index of PostgreSQL has at most " + std::to_string(kIndexColumnsMax) +
+                      " columns, not " + std::to_string(columns.size());
+      object.proposal = "add a column GENERATED ALWAYS AS IDENTITY as the key";
+      return leave_out(std::move(object));
+    }
     remark_collation(table, object);
     add_key(table, "PRIMARY KEY", object, columns);
   }
@@ -224,6 +234,10 @@ class StepMaker {
       object.proposal = propose_index(plan, index, index.name);
       leave_out(std::move(object));
     };
+    if (index.columns.size() > kIndexColumnsMax) {
+      return cannot("an index of PostgreSQL has at most " + std::to_string(kIndexColumnsMax) +
+                    " columns, not " + std::to_string(index.columns.size()));
+    }
     if (needs_translation(plan, index)) return add_translated_index(table, index, cannot);
     std::vector<std::string> columns;
     std::vector<std::string> parts;
@@ -316,9 +330,10 @@ class StepMaker {
   void add_constraints(const PlannedTable& table) {
     NameSpace names;
     const std::optional<TableClauses> clauses = find_clauses(table.source->sql);
-    for (const SourceForeignKey& key : table.source->foreign_keys) {
+    for (std::size_t i = 0; i < table.source->foreign_keys.size(); ++i) {
+      const SourceForeignKey& key = table.source->foreign_keys[i];
       const std::string name = names.claim(table.plan->target + "_" + join(key.columns, "_") + "_fkey");
-      add_foreign_key(table, key, name, clauses && is_deferred(*clauses, key));
+      add_foreign_key(table, key, name, clauses ? deferral_of(*clauses, *table.source, i) : std::string());
     }
     if (!clauses) {
       if (table.source->module.empty() && mentions_keyword(table.source->sql, "check")) {
@@ -334,16 +349,12 @@ class StepMaker {
     }
   }
 
-  static bool is_deferred(const TableClauses& clauses, const SourceForeignKey& key) {
-    const auto same = [](const std::string& left, const std::string& right) {
-      return fold_ascii(left) == fold_ascii(right);
-    };
-    return std::any_of(clauses.foreign_keys.begin(), clauses.foreign_keys.end(),
-                       [&](const ForeignKeyClause& clause) {
-                         return clause.deferred && same(clause.parent, key.parent) &&
-                                std::equal(clause.columns.begin(), clause.columns.end(), key.columns.begin(),
-                                           key.columns.end(), same);
-                       });
+  // Two keys may have the same columns and parent, so their place decides.
+  static std::string deferral_of(const TableClauses& clauses, const SourceTable& table, std::size_t place) {
+    if (clauses.foreign_keys.size() != table.foreign_keys.size()) return {};
+    const ForeignKeyClause& clause = clauses.foreign_keys[place];
+    if (clause.deferred) return " DEFERRABLE INITIALLY DEFERRED";
+    return clause.deferrable ? " DEFERRABLE" : "";
   }
 
   void leave_out_check(const PlannedTable& table, const std::string& name, const std::string& sql,
@@ -375,7 +386,7 @@ class StepMaker {
   }
 
   void add_foreign_key(const PlannedTable& table, const SourceForeignKey& key, const std::string& name,
-                       bool deferred) {
+                       const std::string& deferral) {
     ObjectOutcome object = object_of("foreign_key", table, name);
     const auto cannot = [&](std::string reason, std::string proposal) {
       object.reason = std::move(reason);
@@ -385,22 +396,32 @@ class StepMaker {
                    (key.parent_columns.empty() ? "" : " (" + quoted_list(key.parent_columns) + ")");
       leave_out(object);
     };
+    const ParentKey found = find_parent_key(catalog_, key);
     const PlannedTable* parent = find_parent(key.parent);
     if (parent == nullptr) {
-      return cannot("the parent table " + quote_identifier(key.parent) + " does not arrive",
-                    "bring the parent (it may be excluded, missing or a view), then add the key by hand");
+      return cannot("the parent table " + quote_identifier(key.parent) +
+                        " does not arrive: " + (found.parent == nullptr ? found.obstacle : "it is excluded"),
+                    "bring the parent, with a unique key on the columns, then add the key by hand");
     }
-    std::vector<std::string> parent_sources = key.parent_columns;
-    if (parent_sources.empty()) {
-      for (const std::size_t column : parent->source->primary_key()) {
-        parent_sources.push_back(parent->source->columns[column].name);
-      }
+    if (!found.obstacle.empty()) {
+      return cannot("its columns do not match a key of the parent table: " + found.obstacle,
+                    "SQLite refuses to enforce it, too; make the parent's columns unique, then add the key");
     }
     const auto columns = target_names(*table.plan, key.columns);
-    const auto parent_columns = target_names(*parent->plan, parent_sources);
-    if (!columns || !parent_columns || columns->size() != parent_columns->size()) {
-      return cannot("its columns do not match a key of the parent table",
-                    "SQLite would refuse to enforce it, too; name columns that exist on both sides");
+    const auto parent_columns = target_names(*parent->plan, found.columns);
+    if (!columns || !parent_columns) {
+      return cannot("a column of it does not arrive", "bring the column, then add the key by hand");
+    }
+    for (std::size_t i = 0; i < found.columns.size(); ++i) {
+      const ColumnPlan* column = find_column(*parent->plan, found.columns[i]);
+      if (found.collations[i].empty() || column->type != PgType::text) continue;
+      const std::string to_citext = " TYPE citext; ";
+      return cannot("the parent's key compares " + quote_identifier(found.columns[i]) + " by " +
+                        found.collations[i] + ", and a foreign key between texts compares exactly",
+                    "CREATE EXTENSION citext; ALTER TABLE " + quoted_name(*parent->plan) + " ALTER COLUMN " +
+                        quote_identifier((*parent_columns)[i]) + to_citext + "ALTER TABLE " +
+                        quoted_name(*table.plan) + " ALTER COLUMN " + quote_identifier((*columns)[i]) +
+                        to_citext + "then add the key by hand");
     }
     // In SQLite the parent's collation says which values are equal. A key that compares bytes would be a
     // stricter one, and refuse rows that were right.
@@ -422,7 +443,7 @@ class StepMaker {
                       quoted_list(*parent_columns) + ")";
     if (fold_ascii(key.on_update) != "no action") sql += " ON UPDATE " + key.on_update;
     if (fold_ascii(key.on_delete) != "no action") sql += " ON DELETE " + key.on_delete;
-    if (deferred) sql += " DEFERRABLE INITIALLY DEFERRED";
+    sql += deferral;
     Step& add = add_step(StepPhase::constraint, table, sql + " NOT VALID", object);
     add.remedies = {
         {"42804",
@@ -494,6 +515,37 @@ class StepMaker {
       }
       leave_out(std::move(object));
     }
+  }
+
+  // What got another name says in the target which one it had.
+  void add_comments(const PlannedTable& table) {
+    const TablePlan& plan = *table.plan;
+    add_comment(table, "table", plan.source, plan.target, "TABLE " + quoted_name(plan));
+    for (const ColumnPlan& column : plan.columns) {
+      add_comment(table, "column", column.source, column.target,
+                  "COLUMN " + quoted_name(plan) + "." + quote_identifier(column.target));
+    }
+  }
+
+  void add_comment(const PlannedTable& table, const char* kind, const std::string& source,
+                   const std::string& target, const std::string& what) {
+    if (source == target) return;
+    ObjectOutcome object = object_of(kind, table, source);
+    object.created = true;
+    object.reason = "named " + quote_identifier(target) + " in the target, " + why_renamed(source, target);
+    object.sql = "COMMENT ON " + what + " IS " + quote_literal("sluice: " + source);
+    // Housekeeping: without the comment the table is still there.
+    add_step(StepPhase::finish, table, object.sql, {});
+    leave_out(std::move(object));
+  }
+
+  static std::string why_renamed(const std::string& source, const std::string& target) {
+    if (source.empty()) return "because PostgreSQL has no empty names";
+    if (source.size() > kNameBytesMax) {
+      return "because a name of PostgreSQL has at most " + std::to_string(kNameBytesMax) + " bytes";
+    }
+    if (target == source + "_") return "because PostgreSQL has a system column of its name";
+    return "because that was asked for or its own name was taken";
   }
 
   void add_default(const PlannedTable& table, const std::string& sql, const ScopeColumn& column,

@@ -194,6 +194,7 @@ class TableReader : Reader {
       const std::optional<bool> deferred = deferrable();
       if (!deferred.has_value() || found_.foreign_keys.empty()) throw Unreadable{};
       found_.foreign_keys.back().deferred = *deferred;
+      found_.foreign_keys.back().deferrable = true;
       return;
     }
     conflict_clause();
@@ -247,10 +248,12 @@ class TableReader : Reader {
         name();
       } else if (is_word(now(), "deferrable")) {
         key.deferred = *deferrable();
+        key.deferrable = true;
       } else if (is_word(now(), "not") && is_word(ahead(1), "deferrable")) {
         advance();
         deferrable();
         key.deferred = false;
+        key.deferrable = false;
       } else {
         break;
       }

@@ -38,6 +38,7 @@ struct ForeignKeyClause {
   // DEFERRABLE INITIALLY DEFERRED. SQLite checks every other key at the end of the statement, those that are
   // DEFERRABLE INITIALLY IMMEDIATE too.
   bool deferred = false;
+  bool deferrable = false;
 };
 
 struct TableClauses {

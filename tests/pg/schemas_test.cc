@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -149,6 +150,174 @@ TEST_F(Schemas, BoxesArriveAsPlainTablesWithAProposalThatWorks) {
     if (has_cube || proposal.find("cube") == std::string::npos) execute(target_, proposal);
   }
   EXPECT_EQ(object("primary_key", "spans_pkey")["status"], "created");
+}
+
+TEST_F(Schemas, NamesThatPostgresqlCannotHaveAreMappedAndTheMappingIsWrittenDown) {
+  std::string long_name;
+  for (int i = 0; i < 20; ++i) long_name += "\xc3\xa4\xe2\x82\xac";  // 5 bytes each, 100 in all
+  migrate_script("CREATE TABLE \"" + long_name + "1\"(a); CREATE TABLE \"" + long_name +
+                 "2\"(a); INSERT INTO \"" + long_name +
+                 "2\" VALUES ('second');"
+                 "CREATE TABLE \"\"(\"\" TEXT, ctid TEXT, xmin_ TEXT, XMIN TEXT, \"a\nb\" TEXT, \"it's "
+                 "\"\"q\"\"\" TEXT);"
+                 "INSERT INTO \"\" VALUES ('e', 'c', 'x_', 'x', 'line', 'quote');"
+                 "CREATE TABLE \"\xf0\x9f\x90\x98 'x\"(\"\xc3\x84\" TEXT, \"\xc3\xa4\" TEXT);"
+                 "INSERT INTO \"\xf0\x9f\x90\x98 'x\" VALUES ('capital', 'small');"
+                 "CREATE TABLE pg_class(\"select\" TEXT); INSERT INTO pg_class VALUES ('mine');");
+  EXPECT_EQ(
+      value("SELECT concat_ws('|', \"unnamed\", ctid_, xmin_, \"XMIN\", \"a\nb\", \"it's \"\"q\"\"\") FROM "
+            "public.unnamed"),
+      "e|c|x_|x|line|quote");
+  EXPECT_EQ(value("SELECT col_description('public.unnamed'::regclass, 2)"), "sluice: ctid");
+  EXPECT_EQ(value("SELECT obj_description('public.unnamed'::regclass)"), "sluice: ");
+  EXPECT_EQ(value("SELECT \"\xc3\x84\" || \"\xc3\xa4\" FROM \"\xf0\x9f\x90\x98 'x\""), "capitalsmall");
+  EXPECT_EQ(value("SELECT \"select\" FROM public.pg_class"), "mine");
+  const std::string second =
+      value("SELECT relname FROM pg_class WHERE obj_description(oid) = 'sluice: " + long_name + "2'");
+  EXPECT_LE(second.size(), 63U);
+  EXPECT_EQ(value("SELECT a FROM \"" + second + "\""), "second");
+  EXPECT_EQ(value("SELECT count(*) FROM pg_class WHERE obj_description(oid) LIKE 'sluice: %'"), "3");
+  const Json mapped = object("table", long_name + "2");
+  EXPECT_EQ(mapped["status"], "created");
+  EXPECT_TRUE(mentions(mapped["reason"], "\"" + second + "\"")) << mapped;
+  EXPECT_TRUE(mentions(object("column", "ctid")["reason"], "system column"));
+}
+
+TEST_F(Schemas, KeysOfEveryKindBecomeWhatTheyWere) {
+  migrate_script(
+      "CREATE TABLE int_key(id INT PRIMARY KEY, v); INSERT INTO int_key VALUES (3, 'a'), (NULL, 'b'), (NULL, "
+      "'c');"
+      "CREATE TABLE desc_key(id INTEGER PRIMARY KEY DESC); INSERT INTO desc_key VALUES (1), (2);"
+      "CREATE TABLE desc_alias(id INTEGER, v, PRIMARY KEY(id DESC)); INSERT INTO desc_alias(v) VALUES ('x');"
+      "CREATE TABLE quoted(id \"INTEGER\" PRIMARY KEY, v); INSERT INTO quoted(v) VALUES ('x');"
+      "CREATE TABLE hidden(rowid TEXT, oid TEXT, _rowid_ TEXT); INSERT INTO hidden VALUES ('a', 'b', 'c'), "
+      "('a', 'b', 'c');"
+      "CREATE TABLE composite(a TEXT, b INTEGER, c, PRIMARY KEY(b, a)) WITHOUT ROWID;"
+      "INSERT INTO composite VALUES ('x', 2, 'q'), ('y', 1, 'r');"
+      "CREATE TABLE ends(id INTEGER PRIMARY KEY, v); INSERT INTO ends VALUES (-9223372036854775808, 'low'), "
+      "(9223372036854775807, 'high'), (0, 'zero');"
+      "CREATE TABLE negative(id INTEGER PRIMARY KEY); INSERT INTO negative VALUES (-7);"
+      "CREATE TABLE none_yet(id INTEGER PRIMARY KEY, v);"
+      "CREATE TABLE ahead(id INTEGER PRIMARY KEY AUTOINCREMENT, v); INSERT INTO ahead VALUES (50, 'x');"
+      "DELETE FROM ahead; CREATE TABLE behind(id INTEGER PRIMARY KEY AUTOINCREMENT, v);"
+      "INSERT INTO behind VALUES (90, 'x'); UPDATE sqlite_sequence SET seq = 4 WHERE name = 'behind';"
+      "INSERT INTO sqlite_sequence VALUES ('ahead', 7), ('orphan', 9), ('behind', 'text'), (NULL, 1);");
+  EXPECT_EQ(value("SELECT count(*) FROM int_key"), "3");
+  EXPECT_EQ(object("primary_key", "int_key_pkey")["status"], "not_created") << "it holds NULLs";
+  EXPECT_EQ(object("primary_key", "desc_key_pkey")["status"], "created");
+  EXPECT_EQ(value("SELECT count(*) FROM pg_attribute WHERE attidentity = 'd' AND attrelid IN "
+                  "('desc_key'::regclass, 'int_key'::regclass)"),
+            "0");
+  EXPECT_EQ(value("INSERT INTO desc_alias(v) VALUES ('y') RETURNING id"), "2");
+  EXPECT_EQ(value("INSERT INTO quoted(v) VALUES ('y') RETURNING id"), "2");
+  EXPECT_EQ(value("SELECT count(*) FROM hidden"), "2");
+  EXPECT_EQ(value("SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'composite_pkey'"),
+            "PRIMARY KEY (b, a)");
+  EXPECT_EQ(value("SELECT string_agg(v, ' ' ORDER BY id) FROM ends"), "low zero high");
+  EXPECT_THROW(execute(target_, "INSERT INTO ends(v) VALUES ('over')"), std::runtime_error);
+  EXPECT_EQ(value("INSERT INTO negative DEFAULT VALUES RETURNING id"), "1");
+  EXPECT_EQ(value("INSERT INTO none_yet DEFAULT VALUES RETURNING id"), "1");
+  EXPECT_EQ(value("INSERT INTO ahead(v) VALUES ('y') RETURNING id"), "51");
+  EXPECT_EQ(value("INSERT INTO behind(v) VALUES ('y') RETURNING id"), "91");
+}
+
+TEST_F(Schemas, ForeignKeysKeepTheirActionsOrSayWhatIsImpossible) {
+  migrate_script(
+      "CREATE TABLE Parent(id INTEGER PRIMARY KEY, a, b INTEGER, k TEXT COLLATE NOCASE UNIQUE, UNIQUE(a, b));"
+      "INSERT INTO parent VALUES (1, 'x', 2, 'Alpha');"
+      "CREATE TABLE c(id INTEGER PRIMARY KEY, up INTEGER REFERENCES c DEFERRABLE INITIALLY IMMEDIATE, "
+      "p INTEGER REFERENCES PARENT ON DELETE SET NULL, b INTEGER, a, k TEXT REFERENCES parent(k), s INTEGER "
+      "REFERENCES seen(id), FOREIGN KEY (b, a) REFERENCES parent(b, a) MATCH FULL ON UPDATE CASCADE);"
+      "INSERT INTO c VALUES (1, 1, 1, 2, 'x', 'ALPHA', 5), (2, NULL, NULL, 2, NULL, NULL, NULL);"
+      "CREATE VIEW seen AS SELECT id FROM parent;");
+  EXPECT_EQ(
+      value("SELECT string_agg(pg_get_constraintdef(oid), '; ' ORDER BY conname) FROM pg_constraint WHERE "
+            "contype = 'f' AND connamespace = 'public'::regnamespace"),
+      "FOREIGN KEY (b, a) REFERENCES \"Parent\"(b, a) ON UPDATE CASCADE; FOREIGN KEY (p) REFERENCES "
+      "\"Parent\"(id) ON DELETE SET NULL; FOREIGN KEY (up) REFERENCES c(id) DEFERRABLE");
+  EXPECT_TRUE(mentions(object("foreign_key", "c_k_fkey")["reason"], "NOCASE"));
+  EXPECT_TRUE(mentions(object("foreign_key", "c_s_fkey")["reason"], "it is a view"));
+}
+
+TEST_F(Schemas, AnIndexOfMoreColumnsThanPostgresqlTakesIsListed) {
+  std::string columns;
+  for (int i = 1; i <= 33; ++i) columns += (i == 1 ? "c" : ", c") + std::to_string(i);
+  migrate_script("CREATE TABLE t(" + columns + ", PRIMARY KEY(" + columns + ")); CREATE INDEX most ON t(" +
+                 columns + "); INSERT INTO t(c1) VALUES (1);");
+  EXPECT_TRUE(mentions(object("index", "most")["reason"], "at most 32 columns, not 33"));
+  EXPECT_TRUE(mentions(object("primary_key", "t_pkey")["reason"], "at most 32 columns, not 33"));
+  EXPECT_EQ(value("SELECT count(*) FROM t"), "1");
+}
+
+// The limit that engine/plan/width.cc counts with.
+TEST_F(Schemas, ARowOfBigintsFitsAPageUpTo1017OfThem) {
+  for (const int count : {1017, 1018}) {
+    std::string columns;
+    std::string values;
+    for (int i = 1; i <= count; ++i) {
+      columns += (i == 1 ? "c" : " INTEGER, c") + std::to_string(i);
+      values += i == 1 ? "1" : ", 1";
+    }
+    std::filesystem::remove(file());
+    ASSERT_NO_FATAL_FAILURE(
+        write("CREATE TABLE wide(" + columns + " INTEGER); INSERT INTO wide VALUES (" + values + ")"));
+    target_ = shared_test_server().create_database("schemas_test");
+    const CommandResult result = run_command({sluice_program(), "migrate", file(), target_});
+    EXPECT_EQ(result.exit_status == 0, count == 1017) << result.err;
+  }
+}
+
+TEST_F(Schemas, EveryKindOfFileArrives) {
+  int number = 0;
+  for (const std::string pragma :
+       {"PRAGMA page_size = 512", "PRAGMA page_size = 65536", "PRAGMA encoding = 'UTF-16le'",
+        "PRAGMA encoding = 'UTF-16be'", "PRAGMA auto_vacuum = 1",
+        "PRAGMA auto_vacuum = 2; PRAGMA page_size = 1024", "PRAGMA legacy_file_format = ON"}) {
+    SCOPED_TRACE(pragma);
+    std::filesystem::remove(file());
+    migrate_script(
+        pragma +
+        "; CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT); INSERT INTO t SELECT 1, 'gr\xc3\xbc\xc3\x9f "
+        "\xf0\x9f\x90\x98'; WITH RECURSIVE c(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM c WHERE i < "
+        "2000) INSERT INTO t SELECT i, printf('%.*c', i, 'x') FROM c; DELETE FROM t WHERE id % 3 = 2;"
+        "CREATE TABLE w(k TEXT PRIMARY KEY, v) WITHOUT ROWID; INSERT INTO w SELECT v, id FROM t;");
+    EXPECT_EQ(value("SELECT v FROM t WHERE id = 1"), "gr\xc3\xbc\xc3\x9f \xf0\x9f\x90\x98");
+    EXPECT_EQ(value("SELECT count(*) || ' ' || sum(length(v)) FROM t"),
+              value("SELECT count(*) || ' ' || sum(length(k)) FROM w"));
+    EXPECT_EQ(value("SELECT count(*) FROM t"), "1333");
+    ++number;
+  }
+  EXPECT_EQ(number, 7);
+}
+
+TEST_F(Schemas, AnEmptyFileArrivesAsNoTables) {
+  std::ofstream(file()).close();
+  migrate();
+  EXPECT_TRUE(report_["tables"].empty());
+}
+
+TEST_F(Schemas, ACorruptIndexCostsNoRow) {
+  ASSERT_NO_FATAL_FAILURE(write(
+      "CREATE TABLE t(id INTEGER PRIMARY KEY, v INTEGER NOT NULL, w TEXT, x TEXT); CREATE INDEX i ON t(v);"
+      "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 5000) INSERT INTO t SELECT "
+      "i, i, hex(i), hex(i) FROM c; CREATE TABLE spare(v INTEGER NOT NULL); CREATE INDEX j ON spare(v); "
+      "INSERT INTO spare "
+      "SELECT v FROM t WHERE v > 100;"
+      // The index of the table is now the shorter one of another.
+      "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema "
+      "WHERE name = 'j') WHERE name = 'i'; DELETE FROM sqlite_schema WHERE name = 'j';"));
+  {
+    sqlite3* raw = nullptr;
+    sqlite3_open(file().c_str(), &raw);
+    const DatabaseHandle database(raw);
+    sqlite3_stmt* count = nullptr;
+    sqlite3_prepare_v2(raw, "SELECT count(*) FROM t", -1, &count, nullptr);
+    const StatementHandle statement(count);
+    sqlite3_step(count);
+    ASSERT_EQ(sqlite3_column_int(count, 0), 4900) << "SQLite itself counts by the index";
+  }
+  migrate();
+  EXPECT_EQ(value("SELECT count(*) || ' ' || sum(v) FROM t"), "5000 12502500");
 }
 
 }  // namespace
