@@ -215,7 +215,7 @@ class StepMaker {
     if (columns.size() > kIndexColumnsMax) {
       object.sql = "PRIMARY KEY (" + quoted_list(columns) + ")";
       object.reason = "an index of PostgreSQL has at most " + std::to_string(kIndexColumnsMax) +
-                      " columns, not " + std::to_string(columns.size());
+                      " columns, not " + std::to_string(columns.size()) + " (54011)";
       object.proposal = "add a column GENERATED ALWAYS AS IDENTITY as the key";
       return leave_out(std::move(object));
     }

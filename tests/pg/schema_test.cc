@@ -183,7 +183,7 @@ TEST_F(Schema, NoObjectIsListedAsMissingWithoutAReasonAndAProposal) {
       "CREATE INDEX partial ON t(a) WHERE json_extract(a, '$.x') > 1;"
       "CREATE INDEX expression ON t(unicode(a));"
       "CREATE VIEW v AS SELECT 1; CREATE TRIGGER g AFTER INSERT ON t BEGIN SELECT 1; END;"
-      "CREATE VIRTUAL TABLE f USING fts5(x);"
+      "CREATE VIRTUAL TABLE f USING fts5(x, content='');"
       "CREATE TABLE c(x REFERENCES missing(id), y REFERENCES t(absent));");
   std::size_t missing = 0;
   for (const Json& object : report_["objects"]) {
