@@ -55,6 +55,12 @@ std::string listed(const std::vector<std::string>& names) {
 
 bool is_integer(PgType type) { return type == PgType::int2 || type == PgType::int4 || type == PgType::int8; }
 
+bool is_float(PgType type) { return type == PgType::float4 || type == PgType::float8; }
+
+bool is_text(PgType type) {
+  return type == PgType::text || type == PgType::varchar || type == PgType::bpchar;
+}
+
 bool is_moment(PgType type) {
   return type == PgType::date || type == PgType::timestamp || type == PgType::timestamptz;
 }
@@ -63,6 +69,7 @@ bool is_moment(PgType type) {
 // becomes the parent's by an implicit cast.
 bool can_refer(PgType child, PgType parent) {
   return child == parent || (is_integer(child) && (is_integer(parent) || parent == PgType::numeric)) ||
+         (is_float(child) && is_float(parent)) || (is_text(child) && is_text(parent)) ||
          (is_moment(child) && is_moment(parent));
 }
 
@@ -85,6 +92,11 @@ class Aligner {
         quote_identifier(parent_table) + "." + quote_identifier(parent_column) + ", to which it refers";
     if (can_become(*child_plan, *child, parent->type)) {
       change(*child_plan, *child, *parent, "as is " + pair);
+      return true;
+    }
+    if (are_all_numbers(*child_plan, *child, parent->type)) {
+      change(*child_plan, *child, *parent, "as is " + pair + "; its texts are all whole numbers");
+      child->conversion.text_as_number = true;
       return true;
     }
     ColumnPlan text;
@@ -117,17 +129,31 @@ class Aligner {
     return found == plan.columns.end() ? nullptr : &*found;
   }
 
-  [[nodiscard]] bool can_become(const TablePlan& plan, const ColumnPlan& column, PgType type) const {
+  [[nodiscard]] const ColumnFacts* facts_of(const TablePlan& plan, const ColumnPlan& column) const {
+    const auto table = facts_.find(plan.source);
+    if (table == facts_.end() || column.place >= table->second.columns.size()) return nullptr;
+    const ColumnFacts& facts = table->second.columns[column.place];
+    return facts.examined ? &facts : nullptr;
+  }
+
+  [[nodiscard]] bool can_change(const TablePlan& plan, const ColumnPlan& column) const {
     const bool is_identity =
         plan.row_key == RowKey::ordered_integer && &plan.columns[plan.key_columns.front()] == &column;
-    if (is_identity || !column.type_name.empty() || !column.generated_as.empty() ||
-        column.conversion != Conversion{} || !may_change_(plan, column)) {
-      return false;
-    }
-    const auto table = facts_.find(plan.source);
-    if (table == facts_.end() || column.place >= table->second.columns.size()) return false;
-    const ColumnFacts& facts = table->second.columns[column.place];
-    return facts.examined && misfits_of(facts, type) == 0;
+    return !is_identity && column.type_name.empty() && column.generated_as.empty() &&
+           column.conversion == Conversion{} && may_change_(plan, column);
+  }
+
+  [[nodiscard]] bool can_become(const TablePlan& plan, const ColumnPlan& column, PgType type) const {
+    const ColumnFacts* facts = facts_of(plan, column);
+    return facts != nullptr && can_change(plan, column) && misfits_of(*facts, type) == 0;
+  }
+
+  // SQLite compares '1' with an integer key as the number 1.
+  [[nodiscard]] bool are_all_numbers(const TablePlan& plan, const ColumnPlan& column, PgType type) const {
+    const ColumnFacts* facts = facts_of(plan, column);
+    if (facts == nullptr || type != PgType::int8 || !can_change(plan, column)) return false;
+    return facts->reals == 0 && facts->blobs == 0 && facts->texts > 0 &&
+           facts->forms_examined == facts->texts && facts->of_form(TextForm::integer) == facts->texts;
   }
 
   void change(const TablePlan& plan, ColumnPlan& column, const ColumnPlan& model, const std::string& why) {

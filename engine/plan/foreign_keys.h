@@ -23,10 +23,10 @@ struct ParentKey {
 ParentKey find_parent_key(const Catalog& catalog, const SourceForeignKey& key);
 
 // Gives the columns of a foreign key the type of the parent's key where they differ and every value of the
-// child fits, or both of them text where only that fits: SQLite compares with the parent's affinity, while
-// PostgreSQL refuses a key between two types (42804). Changes only columns for which `may_change` says yes
-// (those whose type nobody asked for); never an identity or a column with a conversion. Returns an outcome of
-// kind "column" for each change.
+// child fits (texts of whole numbers fit a bigint), or both of them text where only that fits: SQLite
+// compares with the parent's affinity, while PostgreSQL refuses a key between two types (42804). Changes only
+// columns for which `may_change` says yes (those whose type nobody asked for); never an identity or a column
+// with a conversion. Returns an outcome of kind "column" for each change.
 std::vector<ObjectOutcome> align_foreign_key_types(
     const Catalog& catalog, const SourceFacts& facts, std::vector<TablePlan>& tables,
     const std::function<bool(const TablePlan&, const ColumnPlan&)>& may_change);

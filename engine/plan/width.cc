@@ -17,6 +17,7 @@ Storage storage_of(PgType type) {
     case PgType::int2:
       return {2, 2};
     case PgType::int4:
+    case PgType::float4:
     case PgType::date:
       return {4, 4};
     case PgType::int8:
@@ -29,8 +30,12 @@ Storage storage_of(PgType type) {
       return {1, 1};
     case PgType::uuid:
       return {16, 1};
+    case PgType::interval:
+      return {16, 8};
     case PgType::numeric:
     case PgType::text:
+    case PgType::varchar:
+    case PgType::bpchar:
     case PgType::bytea:
     case PgType::json:
     case PgType::jsonb:

@@ -144,6 +144,25 @@ TEST_F(PlannedForeignKeys, TakeTheParentsTypeWhereEveryValueFits) {
   EXPECT_TRUE(outcomes[0].created);
 }
 
+TEST_F(PlannedForeignKeys, TakeTextsOfDigitsForNumbersWhenAllOfThemAre) {
+  read(R"(
+      CREATE TABLE p(id INTEGER PRIMARY KEY);
+      CREATE TABLE c(all_digits TEXT REFERENCES p, some TEXT REFERENCES p))");
+  for (const std::size_t place : {0U, 1U}) {
+    facts_of("c", place).texts = 10;
+    facts_of("c", place).forms_examined = 10;
+    facts_of("c", place).forms[static_cast<std::size_t>(TextForm::integer)] = place == 0 ? 10 : 9;
+  }
+  EXPECT_EQ(align().size(), 1U);
+  EXPECT_EQ(type_of("c", "all_digits"), PgType::int8);
+  EXPECT_EQ(type_of("c", "some"), PgType::text);
+  for (const TablePlan& plan : plan_.tables) {
+    if (plan.source != "c") continue;
+    EXPECT_TRUE(plan.columns[0].conversion.text_as_number);
+    EXPECT_FALSE(plan.columns[1].conversion.text_as_number);
+  }
+}
+
 TEST_F(PlannedForeignKeys, BecomeTextOnBothSidesWhereOnlyThatFits) {
   read(R"(
       CREATE TABLE p(code INTEGER UNIQUE);
