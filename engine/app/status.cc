@@ -61,6 +61,11 @@ void print_run(Connection& connection, const RunRecord& run) {
     if (!object.created) std::cout << "  not created: " << describe(object) << "\n";
     if (object.created && !object.reason.empty()) std::cout << "  created, but: " << describe(object) << "\n";
   }
+  for (const StepRecord& step : steps) {
+    if (!step.rebuild || step.done) continue;
+    std::cout << fmt::format("  to be put back: {} {} of {}: {}\n", step.object.kind, step.object.name,
+                             step.object.table, step.object.sql);
+  }
   for (const FailureGroup& group : group_failures(connection, run.run_id)) {
     std::cout << fmt::format("  rejected: {} of {}: column {}: {}\n", counted(group.rows, "row"), group.table,
                              group.column, group.reason);

@@ -127,10 +127,15 @@ struct Step {
   std::vector<Remedy> remedies;
   TableId table{};
   std::optional<IndexShape> index;
+  // Puts back what was taken out of the way of the load (--rebuild). Such steps are no part of the plan: they
+  // are made when the run begins, from what is there, and live in the ledger.
+  bool rebuild = false;
 };
 
 struct MigrationPlan {
   std::string schema;
+  // The tables are there already (--data-only): none is created, and the steps touch nothing but sequences.
+  bool into_existing = false;
   std::vector<TablePlan> tables;  // largest first
   std::vector<Step> steps;
   std::vector<ObjectOutcome> left_out;  // known before the first row: not to arrive, or to arrive changed

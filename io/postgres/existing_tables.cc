@@ -4,6 +4,8 @@
 #include <map>
 
 #include "engine/model/quote.h"
+#include "io/postgres/rebuild.h"
+#include "io/postgres/target_catalog.h"
 
 namespace sluice {
 namespace {
@@ -231,6 +233,57 @@ std::vector<bool> clear_way(Connection& connection, const MigrationPlan& plan, T
   if (handling == TableHandling::truncate && !list.empty()) connection.execute("TRUNCATE TABLE " + list);
   connection.execute("SET LOCAL lock_timeout = 0");
   return existing;
+}
+
+namespace {
+
+// The plan was made from the catalog, which may have changed since.
+void refuse_changed_columns(const TablePlan& plan, const ExistingTable& table) {
+  for (const ColumnPlan& column : plan.columns) {
+    const auto found =
+        std::find_if(table.columns.begin(), table.columns.end(),
+                     [&](const ExistingColumn& existing) { return existing.name == column.target; });
+    const bool same = found != table.columns.end() && found->supported && !found->generated &&
+                      found->type == column.type && found->modifier == column.modifier &&
+                      found->type_name == column.type_name && found->labels == column.labels &&
+                      found->not_null == column.not_null;
+    if (same) continue;
+    throw Error(Fault::target_refused,
+                quoted_name(plan) + ", column " + quote_identifier(column.target) +
+                    ": it was changed while the plan was made",
+                "run the command again");
+  }
+}
+
+}  // namespace
+
+std::vector<Step> make_way(Connection& connection, const MigrationPlan& plan, TableHandling handling,
+                           bool rebuild) {
+  const std::vector<bool> all(plan.tables.size(), true);
+  const std::string list = table_list(plan, all);
+  // Whoever queues for these tables behind us waits as long as we do.
+  connection.execute("SET LOCAL lock_timeout = '10s'");
+  std::vector<Step> steps;
+  if (rebuild) steps = take_down(connection, plan);
+  const TargetCatalog catalog = read_target_catalog(connection, plan.schema);
+  for (const TablePlan& table : plan.tables) {
+    const auto found = catalog.tables.find(table.target);
+    if (found == catalog.tables.end()) {
+      throw Error(Fault::target_refused, quoted_name(table) + " is gone since the plan was made",
+                  "run the command again");
+    }
+    refuse_changed_columns(table, found->second);
+    if (found->second.obstacles.empty()) continue;
+    const Obstacle& obstacle = found->second.obstacles.front();
+    throw Error(Fault::target_refused, obstacle.what, obstacle.resolve);
+  }
+  if (handling == TableHandling::truncate) {
+    connection.execute("TRUNCATE TABLE " + list);
+  } else {
+    refuse_rows(connection, plan, all);
+  }
+  connection.execute("SET LOCAL lock_timeout = 0");
+  return steps;
 }
 
 bool has_index(Connection& connection, const TablePlan& plan, const IndexShape& shape) {

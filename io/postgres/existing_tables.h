@@ -22,6 +22,13 @@ enum class TableHandling : std::uint8_t {
 // (target_refused), before anything has been changed for good: call it inside a transaction.
 std::vector<bool> clear_way(Connection& connection, const MigrationPlan& plan, TableHandling handling);
 
+// Makes ready for the rows tables that are all there and whose columns the plan took from the catalog. Those
+// columns, and what is in the way, are looked at again, since the plan was made before the transaction began.
+// With `rebuild`, what can be put back is taken down, and the steps that do so are returned. Otherwise, and
+// for everything else that is in the way, throws Error (target_refused). `handling` is fail or truncate.
+std::vector<Step> make_way(Connection& connection, const MigrationPlan& plan, TableHandling handling,
+                           bool rebuild);
+
 // In one statement, because the tables' foreign keys refer to each other. `list` as in SQL; may be empty.
 void drop_tables(Connection& connection, const std::string& list);
 

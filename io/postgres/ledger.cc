@@ -15,7 +15,7 @@ namespace sluice {
 namespace {
 
 // Raised when the tables below change shape. A ledger of a newer sluice is refused, not guessed at.
-constexpr int kLedgerFormat = 1;
+constexpr int kLedgerFormat = 2;
 
 constexpr const char* kTables = R"sql(
 CREATE TABLE IF NOT EXISTS sluice.run (
@@ -79,6 +79,9 @@ constexpr std::array<std::string_view, 6> kStateNames = {"loading",  "loaded",  
                                                          "rejected", "different", "superseded"};
 
 constexpr std::array<std::string_view, 5> kPhaseNames = {"index", "constraint", "validate", "finish", "view"};
+
+// In front of the phase of a step that puts back what was taken out of the way of the load.
+constexpr std::string_view kRebuild = "rebuild ";
 
 StepPhase parse_phase(std::string_view name) {
   for (std::size_t i = 0; i < kPhaseNames.size(); ++i) {
@@ -184,7 +187,8 @@ std::vector<RunRecord> list_runs(Connection& connection) {
 }
 
 std::string insert_run(Connection& connection, const RunRecord& run, const MigrationPlan& plan,
-                       const std::vector<bool>& created, const std::string& version) {
+                       const std::vector<bool>& created, const std::vector<Step>& rebuild,
+                       const std::string& version) {
   const Result inserted = connection.execute(
       "INSERT INTO sluice.run (format, source, fingerprint, plan_hash, target_schema, state, sluice_version) "
       "VALUES ($1, $2, $3, $4, $5, 'loading', $6) RETURNING run_id",
@@ -225,12 +229,14 @@ std::string insert_run(Connection& connection, const RunRecord& run, const Migra
   static_cast<void>(work.finish());
 
   buffer.clear();
-  for (std::size_t number = 0; number < plan.steps.size(); ++number) {
-    const Step& step = plan.steps[number];
+  for (std::size_t number = 0; number < plan.steps.size() + rebuild.size(); ++number) {
+    const bool planned = number < plan.steps.size();
+    const Step& step = planned ? plan.steps[number] : rebuild[number - plan.steps.size()];
     buffer.put_int16(7);
     append_run_id(buffer, run_id);
     put_int(buffer, static_cast<std::int32_t>(number));
-    put_text(buffer, kPhaseNames[static_cast<std::size_t>(step.phase)]);
+    put_text(buffer,
+             std::string(planned ? "" : kRebuild).append(kPhaseNames[static_cast<std::size_t>(step.phase)]));
     put_text(buffer, step.object.kind);
     put_text(buffer, step.object.table);
     put_text(buffer, step.object.name);
@@ -345,7 +351,10 @@ std::vector<StepRecord> list_steps(Connection& connection, const std::string& ru
     record.object.created = result.boolean(row, 6);
     record.object.reason = result.text(row, 7);
     record.sqlstate = result.text(row, 8);
-    record.phase = parse_phase(result.text(row, 9));
+    std::string phase = result.text(row, 9);
+    record.rebuild = phase.starts_with(kRebuild);
+    if (record.rebuild) phase.erase(0, kRebuild.size());
+    record.phase = parse_phase(phase);
     steps.push_back(std::move(record));
   }
   return steps;

@@ -63,6 +63,7 @@ struct StepRecord {
   bool done = false;
   ObjectOutcome object;  // proposals are the plan's and stay there
   std::string sqlstate;  // of the refusal
+  bool rebuild = false;  // as Step::rebuild
 };
 
 // Creates schema and tables where they are missing.
@@ -72,8 +73,10 @@ bool ledger_exists(Connection& connection);
 // Oldest first.
 std::vector<RunRecord> list_runs(Connection& connection);
 
+// `rebuild`: steps beyond those of the plan, numbered after them.
 std::string insert_run(Connection& connection, const RunRecord& run, const MigrationPlan& plan,
-                       const std::vector<bool>& created, const std::string& version);
+                       const std::vector<bool>& created, const std::vector<Step>& rebuild,
+                       const std::string& version);
 // Does nothing to a run that was given up meanwhile, and returns false.
 bool set_run_state(Connection& connection, const std::string& run_id, RunState state,
                    const std::string& root);

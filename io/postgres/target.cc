@@ -4,6 +4,7 @@
 
 #include "engine/model/quote.h"
 #include "io/postgres/copy_stream.h"
+#include "io/postgres/rebuild.h"
 
 namespace sluice {
 namespace {
@@ -46,10 +47,28 @@ void refuse_tables_of_later_runs(Connection& connection, const RunRecord& run) {
               "load into another schema with --schema, or replace the tables with --table-handling drop");
 }
 
+// What a run took down and has not put back is the next one's to put back, unless its table is dropped.
+void inherit_rebuilds(Connection& connection, const MigrationPlan& plan, const RunRecord& run,
+                      TableHandling handling, std::vector<Step>& inherited) {
+  std::vector<std::string> dropped;
+  for (const TableRecord& table : list_tables(connection, run.run_id)) {
+    const bool planned = std::any_of(plan.tables.begin(), plan.tables.end(),
+                                     [&](const TablePlan& next) { return next.target == table.target; });
+    if (handling == TableHandling::drop && planned) dropped.push_back(table.source);
+  }
+  std::vector<Step> open = open_rebuilds(connection, run.run_id);
+  std::erase_if(open, [&](const Step& step) {
+    return std::find(dropped.begin(), dropped.end(), step.object.table) != dropped.end();
+  });
+  inherited = merge_rebuilds(inherited, open);
+}
+
 // What an abandoned run created goes with it; what it found stays and is handled as asked. Of a complete
 // run only the tables that are loaded anew: the others may be in use.
-void give_up_run(Connection& connection, const MigrationPlan& plan, const RunRecord& run) {
+void give_up_run(Connection& connection, const MigrationPlan& plan, const RunRecord& run,
+                 TableHandling handling, std::vector<Step>& inherited) {
   lock_run(connection, run.run_id);
+  inherit_rebuilds(connection, plan, run, handling, inherited);
   refuse_tables_of_later_runs(connection, run);
   std::string created;
   for (const TableRecord& table : list_tables(connection, run.run_id)) {
@@ -65,8 +84,8 @@ void give_up_run(Connection& connection, const MigrationPlan& plan, const RunRec
 
 // Two runs must never write to one table. A run that is under way, of whatever source, is in the way of
 // tables it shares; where the tables are to be replaced, it is given up, as are earlier ones.
-void give_up_runs_with_these_tables(Connection& connection, const MigrationPlan& plan,
-                                    TableHandling handling) {
+void give_up_runs_with_these_tables(Connection& connection, const MigrationPlan& plan, TableHandling handling,
+                                    std::vector<Step>& inherited) {
   for (const RunRecord& run : list_runs(connection)) {
     if (run.state == RunState::superseded || run.schema != plan.schema) continue;
     const std::vector<TableRecord> tables = list_tables(connection, run.run_id);
@@ -77,6 +96,7 @@ void give_up_runs_with_these_tables(Connection& connection, const MigrationPlan&
     if (shared == tables.end()) continue;
     if (handling != TableHandling::fail) {
       lock_run(connection, run.run_id);
+      inherit_rebuilds(connection, plan, run, handling, inherited);
       set_run_state(connection, run.run_id, RunState::superseded, "");
     } else if (!finished(run.state)) {
       throw Error(Fault::target_refused,
@@ -87,11 +107,17 @@ void give_up_runs_with_these_tables(Connection& connection, const MigrationPlan&
   }
 }
 
-std::string begin_run(Connection& connection, const RunRequest& request) {
+// `rebuild`: what runs that were given up for this one left to put back.
+std::string begin_run(Connection& connection, const RunRequest& request, std::vector<Step> rebuild) {
   const MigrationPlan& plan = *request.plan;
-  create_schema(connection, plan.schema);
-  give_up_runs_with_these_tables(connection, plan, request.handling);
-  const std::vector<bool> existing = clear_way(connection, plan, request.handling);
+  std::vector<bool> existing(plan.tables.size(), true);
+  if (!plan.into_existing) create_schema(connection, plan.schema);
+  give_up_runs_with_these_tables(connection, plan, request.handling, rebuild);
+  if (plan.into_existing) {
+    rebuild = merge_rebuilds(rebuild, make_way(connection, plan, request.handling, request.rebuild));
+  } else {
+    existing = clear_way(connection, plan, request.handling);
+  }
   std::vector<bool> created(plan.tables.size());
   for (std::size_t i = 0; i < plan.tables.size(); ++i) {
     created[i] = !existing[i];
@@ -116,7 +142,7 @@ std::string begin_run(Connection& connection, const RunRequest& request) {
   record.fingerprint = request.fingerprint;
   record.plan_hash = request.plan_hash;
   record.schema = plan.schema;
-  return insert_run(connection, record, plan, created, request.version);
+  return insert_run(connection, record, plan, created, rebuild, request.version);
 }
 
 }  // namespace
@@ -161,10 +187,11 @@ OpenRun open_run(Connection& connection, const RunRequest& request) {
     if (!finished(run.state)) unfinished = run;
     newest = run;
   }
+  std::vector<Step> rebuild;
   if (request.restart) {
     // What is meant is the run that would have gone on; without one, the last.
     const std::optional<RunRecord>& meant = unfinished ? unfinished : same_plan ? same_plan : newest;
-    if (meant) give_up_run(connection, *request.plan, *meant);
+    if (meant) give_up_run(connection, *request.plan, *meant, request.handling, rebuild);
     unfinished.reset();
     same_plan.reset();
   }
@@ -193,7 +220,7 @@ OpenRun open_run(Connection& connection, const RunRequest& request) {
                 "load it anew with --restart or --table-handling drop");
   }
   OpenRun run;
-  run.run_id = begin_run(connection, request);
+  run.run_id = begin_run(connection, request, std::move(rebuild));
   transaction.commit();
   return run;
 }
@@ -285,7 +312,7 @@ bool run_step(Connection& connection, const std::string& run_id, std::size_t num
     connection.execute("ROLLBACK TO SAVEPOINT step");
     record.object.reason = std::string(error.what()) + " [" + error.sqlstate() + "]";
     record.sqlstate = error.sqlstate();
-    if (found != nullptr && (error.sqlstate() == "42P07" || error.sqlstate() == "42710")) {
+    if ((found != nullptr || step.rebuild) && (error.sqlstate() == "42P07" || error.sqlstate() == "42710")) {
       record.object.created = true;
       record.object.reason = "something of that name was there already and was left as it is";
     }

@@ -28,6 +28,7 @@ struct RunRequest {
   std::string version;
   TableHandling handling = TableHandling::fail;
   bool restart = false;  // give up an earlier run and drop the tables it created
+  bool rebuild = false;  // of tables that are there: see rebuild.h
 };
 
 struct OpenRun {
