@@ -63,8 +63,9 @@ RangeDigester::RangeDigester(const TablePlan& plan) : rule_(plan) {
   if (!rule_.ordered()) buckets_.resize(kBuckets);
 }
 
-void RangeDigester::add(std::span<const std::byte> tuple) {
-  const Digest row = digest_of_row(tuple);
+void RangeDigester::add(std::span<const std::byte> tuple) { add(tuple, digest_of_row(tuple)); }
+
+void RangeDigester::add(std::span<const std::byte> tuple, const Digest& row) {
   const RowSum one{row, 1};
   digest_.total += one;
   if (!rule_.ordered()) {

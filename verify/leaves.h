@@ -51,6 +51,8 @@ class RangeDigester {
  public:
   explicit RangeDigester(const TablePlan& plan);
   void add(std::span<const std::byte> tuple);
+  // The same for a row whose digest is known. Of the tuple only the fields of the key are looked at.
+  void add(std::span<const std::byte> tuple, const Digest& row);
   // The digest of what was added; starts anew.
   RangeDigest finish();
 

@@ -13,6 +13,9 @@ namespace sluice {
 // REQUIRES: a whole binary COPY tuple, field count included.
 Digest digest_of_row(std::span<const std::byte> tuple);
 
+// The same digest of a tuple that lies in pieces.
+Digest digest_of_row(std::span<const std::span<const std::byte>> pieces);
+
 Digest digest_of_bytes(std::span<const std::byte> bytes);
 
 // 64 bits, for choosing leaf boundaries and buckets.

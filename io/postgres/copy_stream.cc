@@ -11,8 +11,8 @@
 namespace sluice {
 namespace {
 
-// libpq takes an int, and frames each call as one message; rows may be cut anywhere.
-constexpr std::size_t kMessageBytesMax = std::size_t{1} << 24;
+// libpq frames each call as one message, and its buffer grows to hold it and stays; rows may be cut anywhere.
+constexpr std::size_t kMessageBytesMax = std::size_t{1} << 18;
 
 void drain(pg_conn* connection) {
   for (;;) {

@@ -10,6 +10,7 @@
 #include "io/postgres/reject_record.h"
 #include "io/wire/row_encoder.h"
 #include "verify/leaves.h"
+#include "verify/row_digest.h"
 
 namespace sluice {
 namespace {
@@ -34,6 +35,8 @@ class PostgresWriter final : public RangeWriter {
         plan_(*task.plan),
         options_(options),
         transaction_(std::move(transaction)),
+        sent_columns_(sluice::sent_columns(plan_)),
+        has_generated_(sent_columns_ < plan_.columns.size()),
         encoder_(plan_),
         digester_(plan_),
         buffer_(buffer) {
@@ -45,12 +48,16 @@ class PostgresWriter final : public RangeWriter {
 
   void write(Row row) override {
     ++seal_.rows_read;
+    if (encoder_.has_apart(row)) [[unlikely]]
+      return write_apart(row);
     const std::size_t start = buffer_.size();
     if (!encoder_.encode(row, buffer_)) [[unlikely]] {
       reject(row);
       return;
     }
     digester_.add(buffer_.span().subspan(start));
+    if (has_generated_) [[unlikely]]
+      drop_generated(start);
     ++seal_.rows_loaded;
     if (buffer_.size() >= options_.send_bytes) send();
   }
@@ -83,12 +90,56 @@ class PostgresWriter final : public RangeWriter {
   }
 
  private:
+  // A row with large values: they go from SQLite's memory to the server in pieces, so that a lane holds one
+  // copy of them. All of the row is checked before its first byte is sent.
+  void write_apart(Row row) {
+    const std::size_t start = buffer_.size();
+    if (!encoder_.encode_apart(row, buffer_, apart_)) {
+      reject(row);
+      return;
+    }
+    pieces_.clear();
+    std::size_t at = start;
+    for (const CellApart& cell : apart_) {
+      pieces_.push_back(buffer_.span().subspan(at, cell.offset - at));
+      pieces_.push_back(cell.bytes);
+      at = cell.offset;
+    }
+    pieces_.push_back(buffer_.span().subspan(at));
+    const Digest digest = digest_of_row(pieces_);
+    // None of them is part of the key; for finding that, they are empty.
+    for (const CellApart& cell : apart_) buffer_.patch_int32(cell.offset - 4, 0);
+    digester_.add(buffer_.span().subspan(start), digest);
+    for (const CellApart& cell : apart_) {
+      buffer_.patch_int32(cell.offset - 4, static_cast<std::int32_t>(cell.bytes.size()));
+    }
+    ++seal_.rows_loaded;
+    copy_->write(buffer_.span().first(start));
+    seal_.bytes += start;
+    for (const std::span<const std::byte> piece : pieces_) {
+      copy_->write(piece);
+      seal_.bytes += piece.size();
+    }
+    buffer_.clear();
+  }
+
   void send() {
     copy_->write(buffer_.span());
     seal_.bytes += buffer_.size();
     buffer_.clear();
     // One row of a gigabyte must not cost every lane a gigabyte for the rest of the run.
     if (buffer_.capacity() > kBufferBytesKept) buffer_ = Buffer(options_.send_bytes * 2);
+  }
+
+  // Takes the generated columns, the last ones, off the tuple that begins at `start`: they are part of what
+  // was hashed, but the server computes them itself, and the read-back shows whether it agrees with SQLite.
+  void drop_generated(std::size_t start) {
+    TupleFields fields(buffer_.span().subspan(start));
+    std::size_t size = 2;
+    for (std::size_t i = 0; i < sent_columns_; ++i) size += fields.next().with_length.size();
+    buffer_.truncate(start + size);
+    const auto count = to_big_endian(static_cast<std::int16_t>(sent_columns_));
+    buffer_.patch(start, std::as_bytes(std::span(&count, 1)));
   }
 
   void finish_copy() {
@@ -143,9 +194,13 @@ class PostgresWriter final : public RangeWriter {
   // Destroyed after the COPY, which must end before the ROLLBACK can be sent.
   std::unique_ptr<Transaction> transaction_;
   std::optional<CopyStream> copy_;
+  const std::size_t sent_columns_;
+  const bool has_generated_;
   RowEncoder encoder_;
   RangeDigester digester_;
   Buffer& buffer_;
+  std::vector<CellApart> apart_;
+  std::vector<std::span<const std::byte>> pieces_;
   Buffer rejects_;
   RangeSeal seal_;
   std::uint64_t rows_in_finished_copies_ = 0;

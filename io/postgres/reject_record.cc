@@ -106,9 +106,11 @@ void append_key(std::string& json, const TablePlan& plan, Row row) {
 std::string reject_record(const TablePlan& plan, Row row, const CellReject& reject) {
   const ColumnPlan& column = plan.columns[reject.column];
   const Cell& cell = row[reject.column];
-  std::string value;
+  std::string number;
+  std::string_view value;  // of perhaps a gigabyte, so not copied
   if (cell.storage() == StorageClass::integer || cell.storage() == StorageClass::real) {
-    value = number_text(cell);
+    number = number_text(cell);
+    value = number;
   } else if (!cell.is_null()) {
     value = bytes_of(cell);
   }
@@ -123,12 +125,12 @@ std::string reject_record(const TablePlan& plan, Row row, const CellReject& reje
   json += ", \"declared_type\": ";
   append_quoted(json, column.declared_type);
   json += ", \"target_type\": ";
-  append_quoted(json, name_of(column.type).sql);
+  append_quoted(json, type_of(column));
   json += ", \"storage_class\": ";
   append_quoted(json, name_of(cell.storage()));
   json += ", \"length\": " + std::to_string(value.size());
   json += ", \"hex\": ";
-  append_hex(json, std::string_view(value).substr(0, kHexBytesMax));
+  append_hex(json, value.substr(0, kHexBytesMax));
   json += ", \"reason\": ";
   append_quoted(json, name_of(reject.reason));
   json += '}';

@@ -1,9 +1,11 @@
 #include "io/wire/row_encoder.h"
 
+#include <algorithm>
 #include <cassert>
 #include <cstring>
 
 #include "engine/model/error.h"
+#include "io/wire/utf8.h"
 
 namespace sluice {
 
@@ -22,14 +24,49 @@ std::span<const std::byte> copy_trailer() {
 RowEncoder::RowEncoder(const TablePlan& plan) {
   columns_.reserve(plan.columns.size());
   for (const ColumnPlan& column : plan.columns) {
+    const std::size_t index = columns_.size();
     Column& added = columns_.emplace_back();
     added.encode = row_of(column.type).encode;
     added.not_null = column.not_null;
-    if (ColumnEncoder::is_plain(column)) continue;
+    added.type = column.type;
+    if (ColumnEncoder::is_plain(column)) {
+      const bool as_is =
+          column.type == PgType::text || column.type == PgType::varchar || column.type == PgType::bytea;
+      const bool key =
+          std::find(plan.key_columns.begin(), plan.key_columns.end(), index) != plan.key_columns.end();
+      added.apart = as_is && !key;
+      if (added.apart) apart_columns_.push_back(index);
+      continue;
+    }
     added.own = std::make_unique<ColumnEncoder>(column);
     plain_ = false;
   }
+  // What the server computes is cut off the tuple again, which is simpler in one piece.
+  if (sent_columns(plan) < plan.columns.size()) apart_columns_.clear();
 }
+
+bool RowEncoder::encode_apart(Row row, Buffer& out, std::vector<CellApart>& apart) {
+  apart.clear();
+  return encode_with_own(row, out, &apart);
+}
+
+namespace {
+
+// As the type's encoder, but the value itself stays where it is.
+Misfit set_apart(PgType type, const Cell& cell, Buffer& out, std::vector<CellApart>& apart) {
+  if (cell.bytes().size() > kFieldBytesMax) return Misfit::too_long;
+  if (type != PgType::bytea) {
+    if (cell.storage() != StorageClass::text) return Misfit::storage_class;
+    const TextCheck check = check_text(cell.text());
+    if (check == TextCheck::nul) return Misfit::nul_character;
+    if (check != TextCheck::ok) return Misfit::invalid_utf8;
+  }
+  out.put_int32(static_cast<std::int32_t>(cell.bytes().size()));
+  apart.push_back({out.size(), cell.bytes()});
+  return Misfit::none;
+}
+
+}  // namespace
 
 bool RowEncoder::take_back(std::size_t start, std::size_t column, Misfit misfit, Buffer& out) {
   out.truncate(start);
@@ -37,7 +74,7 @@ bool RowEncoder::take_back(std::size_t start, std::size_t column, Misfit misfit,
   return false;
 }
 
-bool RowEncoder::encode_with_own(Row row, Buffer& out) {
+bool RowEncoder::encode_with_own(Row row, Buffer& out, std::vector<CellApart>* apart) {
   const std::size_t start = out.size();
   out.put_int16(static_cast<std::int16_t>(columns_.size()));
   for (std::size_t i = 0; i < columns_.size(); ++i) {
@@ -45,6 +82,8 @@ bool RowEncoder::encode_with_own(Row row, Buffer& out) {
     Misfit misfit = Misfit::none;
     if (column.own != nullptr) {
       misfit = column.own->encode(row[i], out);
+    } else if (apart != nullptr && column.apart && is_large(row[i])) {
+      misfit = set_apart(column.type, row[i], out, *apart);
     } else if (!row[i].is_null()) {
       misfit = column.encode(row[i], out);
     } else if (column.not_null) {
@@ -60,7 +99,7 @@ bool RowEncoder::encode_with_own(Row row, Buffer& out) {
 bool RowEncoder::encode(Row row, Buffer& out) {
   assert(row.size() >= columns_.size());
   // One branch a row, so that tables without conversions pay nothing per cell.
-  if (!plain_) return encode_with_own(row, out);
+  if (!plain_) return encode_with_own(row, out, nullptr);
   const std::size_t start = out.size();
   out.put_int16(static_cast<std::int16_t>(columns_.size()));
   for (std::size_t i = 0; i < columns_.size(); ++i) {

@@ -23,6 +23,21 @@ struct CellReject {
   Misfit reason = Misfit::none;
 };
 
+// A value that is not copied into the tuple: its bytes belong where the buffer has `offset`, behind its
+// length.
+struct CellApart {
+  std::size_t offset = 0;
+  std::span<const std::byte> bytes;  // of the cell
+};
+
+// Text or bytes from which on it pays to send a value from where SQLite has it.
+inline constexpr std::size_t kApartBytesMin = std::size_t{256} << 10;
+
+inline bool is_large(const Cell& cell) {
+  const bool bytes = cell.storage() == StorageClass::text || cell.storage() == StorageClass::blob;
+  return bytes && cell.bytes().size() >= kApartBytesMin;
+}
+
 // Encodes rows of one table. The functions per column are looked up once, here; a column with a conversion, a
 // modifier or labels has an encoder of its own. One thread at a time.
 class RowEncoder {
@@ -35,17 +50,31 @@ class RowEncoder {
   [[nodiscard]] bool encode(Row row, Buffer& out);
   [[nodiscard]] const CellReject& reject() const { return reject_; }
 
+  // Whether the row has a value to set apart: a large one that is sent as it is and is no part of the key.
+  [[nodiscard]] bool has_apart(Row row) const {
+    for (const std::size_t column : apart_columns_) {
+      if (is_large(row[column])) return true;
+    }
+    return false;
+  }
+  // As encode(), but such values are checked and named in `apart`, in order, instead of copied.
+  [[nodiscard]] bool encode_apart(Row row, Buffer& out, std::vector<CellApart>& apart);
+
  private:
   struct Column {
-    Misfit (*encode)(const Cell& cell, Buffer& out);
-    bool not_null;
+    Misfit (*encode)(const Cell& cell, Buffer& out) = nullptr;
+    bool not_null = false;
+    bool apart = false;  // a large value may stay where it is
+    PgType type = PgType::text;
     std::unique_ptr<ColumnEncoder> own;  // null for a plain column
   };
 
-  bool encode_with_own(Row row, Buffer& out);
+  // `apart` may be null.
+  bool encode_with_own(Row row, Buffer& out, std::vector<CellApart>* apart);
   bool take_back(std::size_t start, std::size_t column, Misfit misfit, Buffer& out);
 
   std::vector<Column> columns_;
+  std::vector<std::size_t> apart_columns_;
   bool plain_ = true;
   CellReject reject_;
 };
