@@ -238,7 +238,7 @@ class GeneratedColumnTest : public ConversionTest {
     RunRecord run;
     run.source = "hand-made";
     run.schema = "public";
-    const std::string run_id = insert_run(connection_, run, migration, {true}, "test");
+    const std::string run_id = insert_run(connection_, run, migration, {true}, {}, "test");
     const auto sink = make_range_sink(connection_, run_id);
     const RangeTask task{&plan, RangeNumber{0}, WholeTable{}};
     const auto writer = sink->begin(task, Claim::wait);
