@@ -138,7 +138,7 @@ TableEstimate estimate_table(const MigrationPlan& plan, const TablePlan& table, 
   const bool any_variable = std::any_of(table.columns.begin(), table.columns.end(),
                                         [](const ColumnPlan& column) { return is_variable(column.type); });
   const double overhead = (heap > 4 * kPage ? 3 * kPage : 0) + (any_variable ? kPage : 0);
-  estimate.bytes = {heap * (out_of_line ? 0.4 : 0.9) + overhead, heap * (out_of_line ? 0.85 : 1) + overhead,
+  estimate.bytes = {heap * (out_of_line ? 0.4 : 0.8) + overhead, heap * (out_of_line ? 0.85 : 1) + overhead,
                     heap * 1.15 + overhead};
   for (const Step& step : plan.steps) {
     if (step.phase != StepPhase::index || step.table != table.id) continue;

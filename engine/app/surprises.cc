@@ -121,10 +121,11 @@ class Collector {
     if (place.plan == nullptr || place.column->declared_type.empty()) return false;
     const PgType declared = type_of_declaration(place.column->declared_type);
     if (place.plan->type == declared) return false;
-    // Fewer bits, on request, for values that fit.
+    // JSON of which jsonb loses nothing; and fewer bits, on request, for integers that fit.
+    const bool as_expected = declared == PgType::json && place.plan->type == PgType::jsonb;
     const bool narrower =
         declared == PgType::int8 && (place.plan->type == PgType::int2 || place.plan->type == PgType::int4);
-    if (narrower) return false;
+    if (as_expected || narrower) return false;
     const std::uint64_t misfits = misfits_of(*place.facts, declared);
     std::string what = "arrives as " + type_of(*place.plan);
     if (!place.plan->remark.empty()) {
