@@ -10,14 +10,47 @@
 namespace sluice {
 namespace {
 
-std::string table_list(const MigrationPlan& plan, const std::vector<bool>& included) {
-  std::string list;
+std::vector<std::string> table_list(const MigrationPlan& plan, const std::vector<bool>& included) {
+  std::vector<std::string> list;
   for (std::size_t i = 0; i < plan.tables.size(); ++i) {
-    if (!included[i]) continue;
-    if (!list.empty()) list += ", ";
-    list += quoted_name(plan.tables[i]);
+    if (included[i]) list.push_back(quoted_name(plan.tables[i]));
   }
   return list;
+}
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string list;
+  for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
+  return list;
+}
+
+// A view w (pg_rewrite) that is as a run of ours made it: its rule was written by the very transaction that
+// recorded the step. CREATE OR REPLACE VIEW writes the rule anew.
+constexpr const char* kMadeByOurStep =
+    "SELECT 1 FROM sluice.step s JOIN sluice.run r USING (run_id) WHERE s.kind = 'view' AND s.created AND "
+    "s.name = c.relname AND r.target_schema = n.nspname AND s.xmin = w.xmin";
+
+// Our own views that read from these tables, or from such views.
+std::vector<std::string> own_views_on(Connection& connection, const std::vector<std::string>& tables) {
+  std::string oids;
+  for (const std::string& table : tables) {
+    oids += (oids.empty() ? "" : ", ") + ("to_regclass(" + quote_literal(table) + ")::oid");
+  }
+  const Result result = connection.execute(
+      "WITH RECURSIVE reader(oid) AS (SELECT w.ev_class FROM pg_depend d JOIN pg_rewrite w ON w.oid = "
+      "d.objid "
+      "WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY "
+      "(ARRAY[" +
+      oids +
+      "]) AND w.ev_class <> d.refobjid UNION SELECT w.ev_class FROM reader JOIN pg_depend d ON d.refobjid = "
+      "reader.oid JOIN pg_rewrite w ON w.oid = d.objid WHERE d.classid = 'pg_rewrite'::regclass AND "
+      "d.refclassid = 'pg_class'::regclass AND w.ev_class <> d.refobjid) SELECT format('%I.%I', n.nspname, "
+      "c.relname) FROM reader JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace JOIN "
+      "pg_rewrite w ON w.ev_class = c.oid WHERE c.relkind = 'v' AND EXISTS (" +
+      std::string(kMadeByOurStep) + ")");
+  std::vector<std::string> views;
+  for (std::size_t row = 0; row < result.rows(); ++row) views.push_back(result.text(row, 0));
+  return views;
 }
 
 // Relations with the names of the plan's tables, as far as they exist.
@@ -198,11 +231,13 @@ void drop_foreign_keys(Connection& connection, const MigrationPlan& plan, const 
 
 }  // namespace
 
-void drop_tables(Connection& connection, const std::string& list) {
-  if (list.empty()) return;
+void drop_tables(Connection& connection, const std::vector<std::string>& tables) {
+  if (tables.empty()) return;
   try {
+    const std::vector<std::string> views = own_views_on(connection, tables);
+    if (!views.empty()) connection.execute("DROP VIEW " + joined(views));
     // One statement, because the tables' foreign keys refer to each other.
-    connection.execute("DROP TABLE IF EXISTS " + list);
+    connection.execute("DROP TABLE IF EXISTS " + joined(tables));
   } catch (Error& error) {
     if (error.sqlstate() != "2BP01") throw;
     throw Error(Fault::target_refused,
@@ -212,9 +247,22 @@ void drop_tables(Connection& connection, const std::string& list) {
   }
 }
 
+bool is_own_view(Connection& connection, const std::string& run_id, const std::string& name,
+                 const std::string& create_view_sql) {
+  return connection
+      .execute(
+          "SELECT EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN "
+          "pg_rewrite w ON w.ev_class = c.oid WHERE c.relkind = 'v' AND n.nspname = (SELECT target_schema "
+          "FROM sluice.run WHERE run_id = $1) AND c.relname = $2 "
+          "AND EXISTS (" +
+              std::string(kMadeByOurStep) + " AND s.sql = $3))",
+          {run_id, name, create_view_sql})
+      .boolean(0, 0);
+}
+
 std::vector<bool> clear_way(Connection& connection, const MigrationPlan& plan, TableHandling handling) {
   std::vector<bool> existing = existing_tables(connection, plan);
-  const std::string list = table_list(plan, existing);
+  const std::vector<std::string> list = table_list(plan, existing);
   // Whoever queues for these tables behind us waits as long as we do.
   connection.execute("SET LOCAL lock_timeout = '10s'");
   if (handling == TableHandling::drop) {
@@ -230,7 +278,8 @@ std::vector<bool> clear_way(Connection& connection, const MigrationPlan& plan, T
     refuse_checks_not_valid(connection, plan.tables[i]);
     drop_foreign_keys(connection, plan, plan.tables[i]);
   }
-  if (handling == TableHandling::truncate && !list.empty()) connection.execute("TRUNCATE TABLE " + list);
+  if (handling == TableHandling::truncate && !list.empty())
+    connection.execute("TRUNCATE TABLE " + joined(list));
   connection.execute("SET LOCAL lock_timeout = 0");
   return existing;
 }
@@ -260,7 +309,7 @@ void refuse_changed_columns(const TablePlan& plan, const ExistingTable& table) {
 std::vector<Step> make_way(Connection& connection, const MigrationPlan& plan, TableHandling handling,
                            bool rebuild) {
   const std::vector<bool> all(plan.tables.size(), true);
-  const std::string list = table_list(plan, all);
+  const std::vector<std::string> list = table_list(plan, all);
   // Whoever queues for these tables behind us waits as long as we do.
   connection.execute("SET LOCAL lock_timeout = '10s'");
   std::vector<Step> steps;
@@ -278,7 +327,7 @@ std::vector<Step> make_way(Connection& connection, const MigrationPlan& plan, Ta
     throw Error(Fault::target_refused, obstacle.what, obstacle.resolve);
   }
   if (handling == TableHandling::truncate) {
-    connection.execute("TRUNCATE TABLE " + list);
+    connection.execute("TRUNCATE TABLE " + joined(list));
   } else {
     refuse_rows(connection, plan, all);
   }

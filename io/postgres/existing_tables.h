@@ -29,8 +29,15 @@ std::vector<bool> clear_way(Connection& connection, const MigrationPlan& plan, T
 std::vector<Step> make_way(Connection& connection, const MigrationPlan& plan, TableHandling handling,
                            bool rebuild);
 
-// In one statement, because the tables' foreign keys refer to each other. `list` as in SQL; may be empty.
-void drop_tables(Connection& connection, const std::string& list);
+// Tables by their SQL names, as far as they exist. Views that read from them go first, if an earlier run of
+// ours made them and they are still as it did; anything else that depends on the tables is an Error
+// (target_refused).
+void drop_tables(Connection& connection, const std::vector<std::string>& tables);
+
+// True when an earlier run made the view, in the schema of this one and by that SQL, and nobody has changed
+// it since.
+bool is_own_view(Connection& connection, const std::string& run_id, const std::string& name,
+                 const std::string& create_view_sql);
 
 // True when the table has an index, or a constraint, of that shape.
 bool has_index(Connection& connection, const TablePlan& plan, const IndexShape& shape);

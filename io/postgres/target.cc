@@ -70,13 +70,12 @@ void give_up_run(Connection& connection, const MigrationPlan& plan, const RunRec
   lock_run(connection, run.run_id);
   inherit_rebuilds(connection, plan, run, handling, inherited);
   refuse_tables_of_later_runs(connection, run);
-  std::string created;
+  std::vector<std::string> created;
   for (const TableRecord& table : list_tables(connection, run.run_id)) {
     const bool planned = std::any_of(plan.tables.begin(), plan.tables.end(),
                                      [&](const TablePlan& next) { return next.target == table.target; });
     if (!table.created || (finished(run.state) && !planned)) continue;
-    if (!created.empty()) created += ", ";
-    created += quote_qualified(plan.schema, table.target);
+    created.push_back(quote_qualified(plan.schema, table.target));
   }
   drop_tables(connection, created);
   set_run_state(connection, run.run_id, RunState::superseded, "");
@@ -315,6 +314,12 @@ bool run_step(Connection& connection, const std::string& run_id, std::size_t num
     if ((found != nullptr || step.rebuild) && (error.sqlstate() == "42P07" || error.sqlstate() == "42710")) {
       record.object.created = true;
       record.object.reason = "something of that name was there already and was left as it is";
+    }
+    // A view outlives its run where the tables that it reads from do, or where it reads from none.
+    if (step.phase == StepPhase::view && error.sqlstate() == "42P07" &&
+        is_own_view(connection, run_id, step.object.name, step.sql)) {
+      record.object.created = true;
+      record.object.reason = "was there already";
     }
   }
   record_step(connection, run_id, number, record);

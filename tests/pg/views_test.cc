@@ -6,6 +6,7 @@
 #include <sqlite3.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -322,6 +323,175 @@ class Views : public ::testing::Test {
   CommandResult result_;
   Json report_;
 };
+
+constexpr const char* kPeople =
+    "CREATE TABLE p(id INTEGER PRIMARY KEY, name TEXT NOT NULL, born DATE, seen DATETIME, pay NUMERIC, score "
+    "REAL,"
+    " vip BOOLEAN, note TEXT COLLATE NOCASE, data JSON, boss INTEGER);"
+    "INSERT INTO p VALUES(1, 'Ann', '1980-02-29', '2020-01-01 10:00:00', 10.5, 1.25, 1, 'x', '{\"a\": 1}', "
+    "NULL),"
+    "(2, 'bob', '1990-12-31', '2020-06-30 23:59:59', 7, 2.5, 0, 'X', '[1]', 1),"
+    "(3, 'Cid', NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1),"
+    "(4, 'ann', '1980-01-01', '2021-01-01 00:00:00', 3, -4.5, 1, 'y', NULL, 2);";
+
+TEST_F(Views, OfManyFormsShowTheSame) {
+  const std::map<std::string, std::string> views = {
+      {"stars", "SELECT * FROM p AS a LEFT JOIN p AS b ON a.boss = b.id"},
+      {"using", "SELECT * FROM p JOIN (SELECT id, name AS called FROM p) USING (id)"},
+      {"natural", "SELECT q.name, pay FROM p NATURAL JOIN (SELECT id, name FROM p WHERE vip) AS q"},
+      {"comma", "SELECT a.name, b.name FROM p a, p b JOIN p c ON c.id = a.id WHERE a.boss = b.id"},
+      {"grouped",
+       "SELECT vip, count(*) AS n, sum(id), total(pay), avg(score), min(name), max(seen) FROM p "
+       "GROUP BY vip HAVING count(*) >= 1"},
+      {"by_place",
+       "SELECT strftime('%Y', seen) AS year, count(DISTINCT boss) FROM p GROUP BY 1 ORDER BY 1 DESC"},
+      {"by_alias", "SELECT substr(name, 1, 1) AS initial, sum(pay) AS pay FROM p GROUP BY initial"},
+      {"by_key", "SELECT p.id, p.name, count(b.id) FROM p LEFT JOIN p b ON b.boss = p.id GROUP BY p.id"},
+      {"scalar", "SELECT name, (SELECT max(pay) FROM p AS q WHERE q.boss = p.id) AS most FROM p"},
+      {"exists_in",
+       "SELECT name FROM p WHERE EXISTS (SELECT 1 FROM p b WHERE b.boss = p.id) OR id IN (SELECT boss FROM "
+       "p)"},
+      {"with_it",
+       "WITH rich(who, pay) AS (SELECT name, pay FROM p WHERE pay > 5) SELECT who, pay * 2 FROM rich"},
+      {"united",
+       "SELECT name, pay FROM p UNION SELECT 'nobody', 0 UNION ALL SELECT name, id FROM p ORDER BY 2, name"},
+      {"left_over", "SELECT id FROM p EXCEPT SELECT boss FROM p INTERSECT SELECT 4"},
+      {"listed", "VALUES (1, 'a'), (2, 'b')"},
+      {"limited", "SELECT name FROM p ORDER BY name LIMIT 2 OFFSET 1"},
+      {"unlimited", "SELECT name FROM p LIMIT -1"},
+      {"quoting", "SELECT [name], `pay`, \"score\", \"no such column\" AS 'text' FROM \"p\""},
+      {"divided", "SELECT id, pay / 2, pay / 0, id / 2, id / 0, score / 2, 1 / pay FROM p"},
+      {"numbers_of_text",
+       "SELECT id, name + 1, '3 apples' * 2, -pay, CAST(name AS INTEGER), round(score, 1) FROM p"},
+      {"moments",
+       "SELECT id, date(seen), datetime(born), strftime('%d.%m.%Y', seen), CAST(strftime('%m', born) AS INT) "
+       "+ 1,"
+       " julianday(seen), date(seen, 'start of month'), date(born, '+1 day'), born || '!' FROM p"},
+      {"days", "SELECT id FROM p WHERE seen >= '2020-01-01' AND seen < '2021-01-01' AND born > '1980-01-01'"},
+      {"chosen",
+       "SELECT CASE vip WHEN 1 THEN 'yes' ELSE 'no' END, iif(pay > 5, 'a', 'b'), ifnull(pay, 0), nullif(id, "
+       "2),"
+       " coalesce(boss, id) FROM p"},
+      {"like_glob", "SELECT name FROM p WHERE name LIKE 'a%' OR name GLOB 'C*' OR note = 'X'"},
+      {"joined", "SELECT boss, group_concat(name) AS names FROM p GROUP BY boss HAVING count(*) = 1"},
+      {"windows",
+       "SELECT name, row_number() OVER (ORDER BY name) AS n, sum(id) OVER (PARTITION BY vip ORDER BY id) "
+       "FROM p"},
+      {"same_names", "SELECT name, name, name FROM p"},
+      {"expressions", "SELECT id+1, count(*) FROM p GROUP BY id + 1"},
+      {"filtered", "SELECT count(*) FILTER (WHERE vip = 1) AS vips FROM p"},
+      {"rowids", "SELECT rowid, name FROM p WHERE _rowid_ > 1"},
+      {"derived",
+       "SELECT n * 2 AS twice, first || '.' AS dotted FROM (SELECT count(*) AS n, min(name) AS first FROM "
+       "p)"},
+      {"compared", "SELECT a.name FROM p a JOIN p b ON a.pay > (SELECT avg(score) FROM p) AND a.id = b.id"},
+  };
+  std::string script = kPeople;
+  for (const auto& [name, select] : views) script += "CREATE VIEW " + quoted(name) + " AS " + select + ";";
+  // Each builds on the other, which comes later.
+  script +=
+      "CREATE VIEW a_first(a, b) AS SELECT z.twice, y FROM z_last AS z;"
+      "CREATE VIEW z_last AS SELECT twice, dotted AS y FROM derived;";
+  migrate(script);
+  for (const auto& [name, select] : views) {
+    SCOPED_TRACE(select);
+    expect_created(name);
+  }
+  expect_created("a_first");
+  expect_created("z_last");
+}
+
+TEST_F(Views, ThatMeanSomethingElseAreRefusedWithTheReason) {
+  const std::vector<std::array<std::string, 3>> refused = {
+      {"bare", "SELECT name, max(pay) FROM p GROUP BY vip", "neither grouped nor aggregated"},
+      {"bare_star", "SELECT *, count(*) FROM p", "neither grouped nor aggregated"},
+      {"by_json", "SELECT DISTINCT data FROM p", "JSON"},
+      {"by_case", "SELECT note, count(*) FROM p GROUP BY note", "collation nocase"},
+      {"united_case", "SELECT note FROM p UNION ALL SELECT name FROM p", "collation"},
+      {"application", "SELECT app_function(name) FROM p", "app_function"},
+      {"weeks", "SELECT strftime('%W', seen) FROM p", "strftime"},
+      {"dates_of_text", "SELECT date(name) FROM p", "may hold no date"},
+      {"months", "SELECT date(seen, '+1 month') FROM p", "+1 month"},
+      {"recursive",
+       "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 5) SELECT x FROM c",
+       "recursive"},
+      {"each", "SELECT value FROM json_each('[1]')", "json_each"},
+      {"framed", "SELECT sum(id) OVER (ORDER BY id ROWS 1 PRECEDING) FROM p", "frames a window"},
+      {"catalog", "SELECT name FROM sqlite_schema", "sqlite_schema"},
+      {"mixed", "SELECT name FROM p UNION ALL SELECT pay FROM p", "several kinds"},
+      {"after_bare", "SELECT * FROM bare", "\"bare\", which is not created"},
+      {"broken", "SELECT missing FROM p", "no column"},
+      {"lost", "SELECT * FROM nowhere", "no table"},
+  };
+  std::string script = std::string(kPeople);
+  for (const auto& [name, select, reason] : refused)
+    script += "CREATE VIEW " + quoted(name) + " AS " + select + ";";
+  script +=
+      "CREATE VIEW one AS SELECT 1 AS x; CREATE VIEW two AS SELECT * FROM one; DROP VIEW one; CREATE VIEW "
+      "one AS SELECT * FROM two;";
+  migrate(script);
+  for (const auto& [name, select, reason] : refused) {
+    SCOPED_TRACE(select);
+    expect_refused(name, reason);
+  }
+  expect_refused("one", "reads from it");
+  expect_refused("two", "which is not created");
+}
+
+TEST_F(Views, SayWhereALastDigitOrAMidnightMayDiffer) {
+  migrate(std::string(kPeople) +
+          "CREATE VIEW sums AS SELECT sum(pay) AS s FROM p;"
+          "CREATE VIEW days AS SELECT id FROM p WHERE seen <= '2020-01-01';"
+          "CREATE VIEW rounded AS SELECT round(pay, 1) AS r FROM p;"
+          "CREATE VIEW numbered AS SELECT row_number() OVER () AS n FROM p;"
+          "CREATE VIEW some AS SELECT id FROM p LIMIT 1;");
+  expect_created("sums", "decimals are computed with as doubles");
+  EXPECT_EQ(view("days")["status"], "created");
+  EXPECT_NE(view("days")["reason"].get<std::string>().find("midnight"), std::string::npos);
+  expect_created("rounded", "round()");
+  expect_created("numbered", "no particular order");
+  EXPECT_NE(view("some")["reason"].get<std::string>().find("any rows"), std::string::npos);
+}
+
+TEST_F(Views, OfTablesThatDoNotArriveAreListed) {
+  migrate(std::string(kPeople) +
+              "CREATE TABLE other(a); CREATE VIEW v AS SELECT name, a FROM p, other;"
+              "CREATE VIEW w AS SELECT a FROM other;",
+          {"--include", "p"});
+  expect_refused("v", "its table \"other\" does not arrive");
+  expect_refused("w", "its table \"other\" does not arrive");
+}
+
+TEST_F(Views, OfOursGiveWayWhenTheirTablesAreDroppedAndComeBack) {
+  const std::string script = std::string(kPeople) +
+                             "CREATE VIEW v AS SELECT id FROM p; CREATE VIEW w AS SELECT id FROM v;"
+                             "CREATE VIEW constant AS SELECT 1 AS one;";
+  migrate(script);
+  for (const std::vector<std::string>& flags : {std::vector<std::string>{"--table-handling", "drop"},
+                                                {"--restart"},
+                                                {"--table-handling", "truncate"}}) {
+    SCOPED_TRACE(flags.front() + flags.back());
+    migrate_file(file_, flags);
+    for (const char* name : {"v", "w", "constant"}) expect_created(name);
+  }
+}
+
+TEST_F(Views, OfTheUserStay) {
+  migrate(std::string(kPeople) + "CREATE VIEW v AS SELECT id FROM p;");
+  execute(target_, "CREATE OR REPLACE VIEW v AS SELECT id FROM p WHERE id > 2");
+  // Replaced by hand, it is no longer ours to drop.
+  migrate_file(file_, {"--table-handling", "drop"}, 20);
+  EXPECT_EQ(query_value(target_, "SELECT count(*) FROM v"), "2");
+  EXPECT_NE(result_.err.find("other objects depend on the tables to drop"), std::string::npos) << result_.err;
+}
+
+TEST_F(Views, OfTheSameNameAreNotReplaced) {
+  target_ = shared_test_server().create_database("views_test");
+  execute(target_, "CREATE VIEW v AS SELECT 'mine' AS x");
+  migrate(std::string(kPeople) + "CREATE VIEW v AS SELECT id FROM p;");
+  expect_refused("v", "42P07");
+  EXPECT_EQ(query_value(target_, "SELECT x FROM v"), "mine");
+}
 
 struct CorpusCase {
   const char* name;
