@@ -6,6 +6,7 @@
 
 #include "engine/model/quote.h"
 #include "engine/plan/foreign_keys.h"
+#include "engine/plan/generated.h"
 #include "engine/plan/width.h"
 #include "engine/translate/sql_clauses.h"
 #include "engine/translate/translate.h"
@@ -497,12 +498,20 @@ class StepMaker {
         add_default(table, *column.default_sql, scope.columns[i], alter + " ALTER COLUMN " + quoted);
       if (column.generated == Generated::no) continue;
       ObjectOutcome object = object_of("generated", table, column.name);
+      if (!planned.generated_as.empty()) {
+        object.created = true;
+        object.sql = "GENERATED ALWAYS AS (" + planned.generated_as + ") STORED";
+        leave_out(std::move(object));
+        continue;
+      }
       object.sql = table.source->sql;
       object.reason = "loaded as a plain column that holds the generated values";
       object.proposal = "keep it up to date with a trigger";
-      if (const std::string expression = generation_of(table, scope, scope.columns[i]); !expression.empty()) {
+      const Generation generation = generation_of(*table.source, *table.plan, planned);
+      if (!generation.reason.empty()) object.reason += ": " + generation.reason;
+      if (!generation.nearly.empty()) {
         object.proposal = alter + " DROP COLUMN " + quoted + ", ADD COLUMN " + quoted + " " +
-                          type_of(planned) + " GENERATED ALWAYS AS (" + expression + ") STORED";
+                          type_of(planned) + " GENERATED ALWAYS AS (" + generation.nearly + ") STORED";
       }
       leave_out(std::move(object));
     }
@@ -553,18 +562,6 @@ class StepMaker {
     }
     object.reason = join(value.remarks, "; ");
     add_step(StepPhase::finish, table, alter_column + " SET DEFAULT " + value.sql, std::move(object));
-  }
-
-  // A generated column's expression in PostgreSQL's SQL, empty where it cannot be one there.
-  static std::string generation_of(const PlannedTable& table, const Scope& scope, const ScopeColumn& column) {
-    const std::optional<TableClauses> clauses = find_clauses(table.source->sql);
-    if (!clauses) return {};
-    for (const GeneratedClause& clause : clauses->generated) {
-      if (fold_ascii(clause.column) != fold_ascii(column.source)) continue;
-      const Translation value = translate_value(clause.expression, scope, column);
-      return value.translated() && value.immutable ? value.sql : std::string();
-    }
-    return {};
   }
 
   // The rows of a virtual table are there; what the module did with them is not.

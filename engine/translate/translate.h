@@ -29,6 +29,7 @@
 #include "engine/model/catalog.h"
 #include "engine/model/pg_type.h"
 #include "engine/model/plan.h"
+#include "engine/translate/sql_clauses.h"
 
 namespace sluice {
 
@@ -99,6 +100,15 @@ Translation translate_condition(std::string_view sql, const Scope& scope);
 
 // A generated column's expression, as a value for that column. Insist on `immutable`; mind `can_fail`.
 Translation translate_value(std::string_view sql, const Scope& scope, const ScopeColumn& column);
+
+// The same in a table whose clauses name generated columns: a reference to one that would be generated here,
+// too, is replaced by its expression, because PostgreSQL takes no generated column inside of another.
+// fit_for_generation says which would.
+Translation translate_generated(const std::vector<GeneratedClause>& clauses, const Scope& scope,
+                                const ScopeColumn& column);
+
+// For GENERATED ALWAYS AS (...) STORED: always the same, the same as in SQLite, and never an error.
+bool fit_for_generation(const Translation& translation);
 
 // One key of an index, ready to stand in its list: "col", lower("col" COLLATE "C") for NOCASE, or an
 // expression in parentheses. `collation` as PRAGMA index_xinfo has it, or empty. ASC and DESC are not its
