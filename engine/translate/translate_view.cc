@@ -20,10 +20,12 @@ class ColumnShapes : public Translator {
     try {
       return fragment_of(column);
     } catch (const Refusal&) {
-      // It still arrives as it is.
-      ScopeColumn closed = column;
+      // It still arrives as it is, but no expression may look into it.
+      Fragment closed = make_fragment({}, Binding::atom, ValueClass::text, column.type);
+      closed.not_null = column.not_null;
       closed.converted = true;
-      return fragment_of(closed);
+      closed.unsure = Unsure::number;
+      return closed;
     }
   }
 

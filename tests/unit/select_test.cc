@@ -232,6 +232,13 @@ TEST_F(ViewTranslatorTest, LooksIntoNoColumnWhoseValuesAreConverted) {
             std::string::npos);
 }
 
+TEST_F(ViewTranslatorTest, PassesOnWhatNoExpressionMayRead) {
+  plan_.columns[3].type = PgType::float4;
+  EXPECT_TRUE(translated("SELECT x FROM t").translated());
+  EXPECT_FALSE(translated("SELECT x * 2 FROM t").translated());
+  EXPECT_FALSE(translated("SELECT DISTINCT x FROM t").translated());
+}
+
 // ---- generated columns ----
 
 class GeneratedColumns : public ViewTranslatorTest {
