@@ -17,6 +17,8 @@ struct Word {
   std::string_view word;
   Value value;
 };
+template <class Value>
+Word(std::string_view, Value) -> Word<Value>;  // clang 14 deduces nothing for aggregates
 
 inline constexpr std::array kMisfitWords = {Word{"widen", MisfitPolicy::widen},
                                             Word{"reject", MisfitPolicy::reject},
