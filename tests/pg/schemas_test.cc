@@ -290,6 +290,14 @@ TEST_F(Schemas, EveryKindOfFileArrives) {
   EXPECT_EQ(number, 7);
 }
 
+TEST_F(Schemas, HalvesOfSurrogatePairsAreNeverOtherCharacters) {
+  migrate_script(
+      "PRAGMA encoding = 'UTF-16le'; CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT); INSERT INTO t(v) VALUES "
+      "(CAST(x'610000d86200' AS TEXT)), ('fine');",
+      3);
+  EXPECT_EQ(value("SELECT string_agg(v, ',') FROM t"), "fine");
+}
+
 TEST_F(Schemas, AnEmptyFileArrivesAsNoTables) {
   std::ofstream(file()).close();
   migrate();

@@ -225,5 +225,40 @@ TEST_F(ScanTest, QuotesEveryName) {
   EXPECT_EQ(rows("we\"ird; --", PrimaryKeyRange{{TextValue{"k"}}, {}}), Rows{"tk i1"});
 }
 
+// SQLite itself would make U+10062 of the second one.
+TEST(Scan, HalvesOfSurrogatePairsInUtf16FilesNeverBecomeOtherCharacters) {
+  for (const bool little : {true, false}) {
+    SCOPED_TRACE(little);
+    const auto units = [&](std::u16string_view text) {
+      std::string literal = "CAST(x'";
+      for (const char16_t unit : text) {
+        const std::string high = {"0123456789abcdef"[unit >> 12], "0123456789abcdef"[unit >> 8 & 15]};
+        const std::string low = {"0123456789abcdef"[unit >> 4 & 15], "0123456789abcdef"[unit & 15]};
+        literal += little ? low + high : high + low;
+      }
+      return literal + "' AS TEXT)";
+    };
+    const Folder folder;
+    Writer(folder / "a.db")
+        .run(std::string("PRAGMA encoding = '") + (little ? "UTF-16le" : "UTF-16be") +
+             "'; CREATE TABLE t(id INTEGER PRIMARY KEY, v); INSERT INTO t(v) VALUES (" +
+             units({u"\xd83d", 1}) + "), (" +
+             units({u"a\xd800"
+                    u"b",
+                    3}) +
+             "), (" + units({u"\xdc00", 1}) + "), (" + units({u"\xd83d\xdc18\u00e4\u20ac\ufffd", 5}) +
+             "), (" + units({u"\xdc18\xd83d\u00e4", 3}) + ")");
+    Snapshot snapshot(folder / "a.db", 1);
+    TablePlan plan = plan_of(table_named(snapshot.catalog(), "t"));
+    EXPECT_EQ(
+        rows_of(snapshot.reader(0), plan, WholeTable{}),
+        (std::vector<std::string>{"i1 t\xed\xa0\xbd",
+                                  "i2 ta\xed\xa0\x80"
+                                  "b",
+                                  "i3 t\xed\xb0\x80", "i4 t\xf0\x9f\x90\x98\xc3\xa4\xe2\x82\xac\xef\xbf\xbd",
+                                  "i5 t\xed\xb0\x98\xed\xa0\xbd\xc3\xa4"}));
+  }
+}
+
 }  // namespace
 }  // namespace sluice
