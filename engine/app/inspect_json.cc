@@ -11,8 +11,9 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::array<const char*, kTextFormCount> kForms = {
-    "date",   "time",    "timestamp", "timestamptz", "compact_date", "rfc2822", "zero_date",  "integer",
-    "number", "boolean", "json",      "json_scalar", "jsonb_exact",  "uuid",    "uuid_lower", "base64"};
+    "date",        "time",    "timestamp",  "timestamptz", "compact_date", "rfc2822",
+    "zero_date",   "integer", "number",     "boolean",     "json",         "json_scalar",
+    "jsonb_exact", "uuid",    "uuid_lower", "base64",      "plain_integer"};
 constexpr std::array<const char*, kSurpriseCount> kExamples = {
     "class_not_declared", "integer_beyond_double", "infinite",    "nul_character",
     "invalid_utf8",       "form_not_declared",     "null_in_key", "longest"};

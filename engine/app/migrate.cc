@@ -8,13 +8,14 @@
 #include <fstream>
 #include <iostream>
 #include <map>
+#include <memory>
 #include <optional>
 
 #include "engine/app/console.h"
 #include "engine/app/endpoints.h"
 #include "engine/app/objects.h"
 #include "engine/app/plan_file.h"
-#include "engine/app/profile.h"
+#include "engine/app/planning.h"
 #include "engine/app/report.h"
 #include "engine/app/verification.h"
 #include "engine/app/version.h"
@@ -24,6 +25,7 @@
 #include "engine/run/load_phase.h"
 #include "io/postgres/range_sink.h"
 #include "io/postgres/target.h"
+#include "io/postgres/target_catalog.h"
 #include "io/sqlite/snapshot.h"
 #include "verify/merkle.h"
 #include "verify/row_digest.h"
@@ -51,7 +53,9 @@ std::string hash_of_plan(const MigrationPlan& plan) {
   std::string text = "digest " + std::to_string(kDigestFormat) + "\n" + script_of(plan);
   for (const TablePlan& table : plan.tables) {
     text += '\n' + table.source;
-    for (const ColumnPlan& column : table.columns) text += '\0' + column.source;
+    for (const ColumnPlan& column : table.columns) {
+      text += '\0' + column.source + '\0' + describe(column.conversion);
+    }
   }
   return to_hex(digest_of_bytes(std::as_bytes(std::span(text))));
 }
@@ -79,10 +83,12 @@ class Migration {
       remove_old_reports();
     }
     try {
-      open_source();
+      if (options_.data_only) read_existing_tables();
       make_plan();
       if (options_.dry_run) return print_plan();
-      open_target_database();
+      refuse_findings(plan_, console_);
+      if (connections_.empty()) connect_target();
+      begin();
       load();
       finish_schema();
       verify();
@@ -99,37 +105,15 @@ class Migration {
  private:
   [[nodiscard]] bool writes_report() const { return !options_.report_directory.empty() && !options_.dry_run; }
 
-  void open_source() {
-    snapshot_.emplace(source_path(options_.source), options_.jobs);
-    if (!snapshot_->remark().empty()) console_.say(snapshot_->remark());
+  void make_plan() {
+    PlannedSource planned = plan_source(options_, options_.data_only ? &existing_ : nullptr, console_, stop_);
+    snapshot_ = std::move(planned.snapshot);
+    plan_ = std::move(planned.plan);
     report_.source_path = snapshot_->path().string();
     report_.source_bytes = snapshot_->file_bytes();
     report_.source_fingerprint = snapshot_->fingerprint();
-  }
-
-  void make_plan() {
-    PlanOptions options;
-    options.schema = options_.schema;
-    options.include = options_.include;
-    options.exclude = options_.exclude;
-    options.range_bytes = options_.range_bytes;
-    options.lanes = options_.jobs;
-    std::map<std::string, TableOutline> outlines;
-    for (const SourceTable* table : select_tables(snapshot_->catalog(), options)) {
-      outlines.emplace(table->name, snapshot_->outline(*table));
-    }
-    plan_ = plan_migration(snapshot_->catalog(), outlines, options);
-    if (options_.mapping.on_misfit == MisfitPolicy::widen) {
-      const Stopwatch clock;
-      console_.begin_phase();
-      options.widenings = find_widenings(*snapshot_, plan_, console_, stop_);
-      console_.end_phase();
-      plan_ = plan_migration(snapshot_->catalog(), outlines, options);
-      report_.phases.profile = clock.seconds();
-      for (const ColumnWidening& widening : options.widenings) {
-        console_.say(fmt::format("column {} of {}: {}", widening.column, widening.table, widening.reason));
-      }
-    }
+    report_.phases.profile = planned.profile_seconds;
+    if (!options_.dry_run) say_remarks();
     report_.target_schema = plan_.schema;
     for (const TablePlan& table : plan_.tables) {
       TableReport& entry = report_.tables.emplace_back();
@@ -138,10 +122,25 @@ class Migration {
       entry.target = table.target;
       entry.ranges = table.extents.size();
       for (const ColumnPlan& column : table.columns) {
-        entry.columns.push_back({column.source, column.target, std::string(name_of(column.type).sql)});
+        entry.columns.push_back({column.source, column.target, type_of(column)});
       }
     }
     report_.objects = plan_.left_out;
+  }
+
+  // Decisions that were not obvious, the first of them; the plan and the report have them all.
+  void say_remarks() {
+    constexpr std::size_t kRemarksShown = 20;
+    std::size_t remarks = 0;
+    for (const TablePlan& table : plan_.tables) {
+      for (const ColumnPlan& column : table.columns) {
+        if (column.remark.empty() || ++remarks > kRemarksShown) continue;
+        console_.say(fmt::format("column {} of {}: {}", column.source, table.source, column.remark));
+      }
+    }
+    if (remarks > kRemarksShown) {
+      console_.say(fmt::format("and {} more; sluice plan shows them all", remarks - kRemarksShown));
+    }
   }
 
   int print_plan() const {
@@ -149,7 +148,17 @@ class Migration {
     return 0;
   }
 
-  void open_target_database() {
+  // The tables of the target decide, so they are read before there is a plan.
+  void read_existing_tables() {
+    if (options_.target.empty()) {
+      throw Error(Fault::usage, "--data-only needs a TARGET, whose tables it loads into",
+                  "sluice migrate SOURCE TARGET --data-only");
+    }
+    connect_target();
+    existing_ = read_target_catalog(*connections_.front(), options_.schema);
+  }
+
+  void connect_target() {
     const std::string target = options_.target.empty() ? default_target(snapshot_->path()) : options_.target;
     endpoint_ = open_target(target, LocalTarget::create);
     connect_lanes(1);
@@ -157,7 +166,10 @@ class Migration {
     check_server(connection);
     report_.target_database = connection.database();
     report_.server_version = connection.server_version();
+  }
 
+  void begin() {
+    Connection& connection = *connections_.front();
     RunRequest request;
     request.plan = &plan_;
     for (const TablePlan& table : plan_.tables) request.create_table_sql.push_back(create_table_sql(table));
@@ -524,12 +536,13 @@ class Migration {
   Console console_;
   Report report_;
   MigrationPlan plan_;
+  TargetCatalog existing_;  // with --data-only
   TargetEndpoint endpoint_;
   OpenRun run_;
   std::vector<const TablePlan*> found_;  // per table: its plan when the run found it, null when it created it
   std::map<std::size_t, std::string> refused_;  // steps, with the reason
   std::vector<std::string> differences_;
-  std::optional<Snapshot> snapshot_;
+  std::unique_ptr<Snapshot> snapshot_;
   // The first one is used for everything between the phases.
   std::vector<std::unique_ptr<Connection>> connections_;
   std::size_t connections_max_ = SIZE_MAX;

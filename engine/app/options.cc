@@ -103,10 +103,9 @@ void add_planning_options(CLI::App& app, PlanningOptions& options) {
                           "Names of tables and columns: preserve, lower, or snake (OrderItem to\n"
                           "order_item) [preserve]")
       ->type_name("MODE");
-  options.mapping.on_misfit = MisfitPolicy::reject;
   add_choice<MisfitPolicy>(app, "--on-misfit", options.mapping.on_misfit, choices_in(kMisfitWords),
                            "Values that their declared type cannot hold: widen the column to a type that\n"
-                           "takes them all, reject the rows, or fail before the first row [reject]")
+                           "takes them all, reject the rows, or fail before the first row [widen]")
       ->type_name("MODE");
   add_choice<JsonTarget>(app, "--json-type", options.mapping.json, choices_in(kJsonWords),
                          "Columns declared JSON: auto (jsonb where that loses nothing, else json), json,\n"

@@ -59,10 +59,4 @@ std::vector<KeyCollision> find_key_collisions(Snapshot& snapshot, const Migratio
 // False when the facts show that different values of the column stay different under its planned type.
 bool may_collide(const ColumnPlan& column, const ColumnFacts& facts);
 
-// Scans the planned tables with all readers. A column whose values do not all fit its type gets the first
-// type of its ladder that takes them all, or else the one that takes most. One pass over every table, and
-// a second one over those with misfits.
-std::vector<ColumnWidening> find_widenings(Snapshot& snapshot, const MigrationPlan& plan, Console& console,
-                                           const StopRequest& stop);
-
 }  // namespace sluice

@@ -18,24 +18,25 @@ namespace sluice {
 
 // What a TEXT may be read as. A text can be several of them; `'2024'` is a number and JSON.
 enum class TextForm : std::uint8_t {
-  date,          // 2024-02-29, as parse_date takes it
-  time,          // 12:34[:56[.789]]
-  timestamp,     // a date with a time and no zone; not a date alone
-  timestamptz,   // with a zone
-  compact_date,  // 20240131 or 20240131123456
-  rfc2822,       // Tue, 01 Jan 2024 12:00:00 +0000
-  zero_date,     // 0000-00-00 with or without a zero time
-  integer,       // an optional sign and digits, within 64 bits
-  number,        // a decimal number that is not an integer, with or without an exponent
-  boolean,       // the word list of io/wire/boolean.h
-  json,          // a document of RFC 8259 that starts with { or [
-  json_scalar,   // any other
-  jsonb_exact,   // json or json_scalar of which jsonb loses nothing but blanks and the order of keys
-  uuid,          // as parse_uuid takes it
-  uuid_lower,    // a uuid in the form that PostgreSQL prints
-  base64,        // 16 characters or more, strict Base64 with at least one of A-Z a-z
+  date,           // 2024-02-29, as parse_date takes it
+  time,           // 12:34[:56[.789]]
+  timestamp,      // a date with a time and no zone; not a date alone
+  timestamptz,    // with a zone
+  compact_date,   // 20240131 or 20240131123456
+  rfc2822,        // Tue, 01 Jan 2024 12:00:00 +0000
+  zero_date,      // 0000-00-00 with or without a zero time
+  integer,        // an optional sign and digits, within 64 bits
+  number,         // a decimal number that is not an integer, with or without an exponent
+  boolean,        // the word list of io/wire/boolean.h
+  json,           // a document of RFC 8259 that starts with { or [
+  json_scalar,    // any other
+  jsonb_exact,    // json or json_scalar of which jsonb loses nothing but blanks and the order of keys
+  uuid,           // as parse_uuid takes it
+  uuid_lower,     // a uuid in the form that PostgreSQL prints
+  base64,         // 16 characters or more, strict Base64 with at least one of A-Z a-z
+  plain_integer,  // an integer as it is printed: neither 007 nor +7 nor -0
 };
-inline constexpr std::size_t kTextFormCount = static_cast<std::size_t>(TextForm::base64) + 1;
+inline constexpr std::size_t kTextFormCount = static_cast<std::size_t>(TextForm::plain_integer) + 1;
 
 // Why a value is shown as an example.
 enum class Surprise : std::uint8_t {

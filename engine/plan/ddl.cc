@@ -206,12 +206,22 @@ class StepMaker {
     }
   }
 
+  static std::uint64_t nulls_in_key(const PlannedTable& table) {
+    if (table.facts == nullptr || table.source->rowid_alias) return 0;
+    std::uint64_t nulls = 0;
+    for (const std::size_t place : table.source->primary_key()) {
+      if (place < table.facts->columns.size()) nulls = std::max(nulls, table.facts->columns[place].nulls);
+    }
+    return nulls;
+  }
+
   void add_primary_key(const PlannedTable& table) {
     std::vector<std::string> columns;
     for (const std::size_t place : table.source->primary_key()) {
       columns.push_back(column_at(*table.plan, place)->target);
     }
     if (columns.empty()) return;
+    const std::uint64_t nulls = nulls_in_key(table);
     ObjectOutcome object = object_of("primary_key", table, names_.claim(table.plan->target + "_pkey"));
     if (columns.size() > kIndexColumnsMax) {
       object.sql = "PRIMARY KEY (" + quoted_list(columns) + ")";
@@ -221,7 +231,15 @@ class StepMaker {
       return leave_out(std::move(object));
     }
     remark_collation(table, object);
-    add_key(table, "PRIMARY KEY", object, columns);
+    if (nulls > 0) {
+      // Legal in SQLite, as often as you like; in PostgreSQL only UNIQUE allows it.
+      object.reason = std::to_string(nulls) + (nulls == 1 ? " row has" : " rows have") +
+                      " NULL in the primary key, so it arrives as UNIQUE";
+      object.proposal = "give them a key, then ALTER TABLE " + quoted_name(*table.plan) +
+                        " DROP CONSTRAINT " + quote_identifier(object.name) + ", ADD PRIMARY KEY (" +
+                        quoted_list(columns) + ")";
+    }
+    add_key(table, nulls > 0 ? "UNIQUE" : "PRIMARY KEY", object, columns);
   }
 
   void add_index(const PlannedTable& table, const SourceIndex& index) {
@@ -491,6 +509,7 @@ class StepMaker {
     const Scope scope = scope_of(*table.source, *table.plan);
     for (std::size_t i = 0; i < table.plan->columns.size(); ++i) {
       const ColumnPlan& planned = table.plan->columns[i];
+      if (planned.place >= table.source->columns.size()) continue;  // the rowid has no declaration
       const SourceColumn& column = table.source->columns[planned.place];
       const std::string alter = "ALTER TABLE " + quoted_name(*table.plan);
       const std::string quoted = quote_identifier(planned.target);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/model/catalog.h"
+#include "engine/model/facts.h"
 #include "engine/model/plan.h"
 #include "engine/plan/names.h"
 
@@ -18,6 +19,7 @@ std::string create_table_sql(const TablePlan& plan);
 struct PlannedTable {
   const SourceTable* source = nullptr;
   const TablePlan* plan = nullptr;
+  const TableFacts* facts = nullptr;  // null before the values were looked at
 };
 
 // What follows the load, and what of the schema will not arrive as an object. `names` holds the names of

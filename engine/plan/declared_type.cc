@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <string>
 
 #include "engine/model/quote.h"
@@ -107,6 +108,11 @@ std::string_view without_dimension(std::string_view word) {
 }  // namespace
 
 PgType type_of_declaration(std::string_view declared) {
+  // Text takes every number and every text without changing it.
+  return intent_of(declared).value_or(PgType::text);
+}
+
+std::optional<PgType> intent_of(std::string_view declared) {
   const std::string name = normal_form(declared);
   if (const DeclaredType* row = find_name(name)) return row->type;
   const DeclaredType* first_word =
@@ -118,9 +124,41 @@ PgType type_of_declaration(std::string_view declared) {
   if (contains("blob")) return PgType::bytea;
   if (contains("real") || contains("floa") || contains("doub")) return PgType::float8;
   if (first_word != nullptr) return first_word->type;
-  // No type, or a word we do not know. SQLite gives such a column NUMERIC affinity or none, which says
-  // nothing about what is in it; text takes every number and every text without changing it.
-  return PgType::text;
+  return std::nullopt;
+}
+
+PgType narrow_integer_of(std::string_view declared) {
+  const std::string name = normal_form(declared);
+  const auto contains = [&](std::string_view part) { return name.find(part) != std::string::npos; };
+  if (contains("bigint") || contains("int8")) return PgType::int8;
+  return contains("tinyint") || contains("smallint") || contains("int2") ? PgType::int2 : PgType::int4;
+}
+
+TypeModifier declared_modifier(std::string_view declared) {
+  TypeModifier modifier;
+  const std::size_t open = declared.find('(');
+  const std::size_t close = declared.find(')', open == std::string_view::npos ? 0 : open);
+  if (open == std::string_view::npos || close == std::string_view::npos) return modifier;
+  const char* at = declared.data() + open + 1;
+  const char* const end = declared.data() + close;
+  const auto skip_blanks = [&] {
+    while (at < end && (*at == ' ' || *at == '\t')) ++at;
+  };
+  const auto number = [&](std::int32_t& value) {
+    skip_blanks();
+    const auto [next, status] = std::from_chars(at, end, value);
+    if (status != std::errc{} || value < 0) return false;
+    at = next;
+    skip_blanks();
+    return true;
+  };
+  TypeModifier read;
+  if (!number(read.length)) return modifier;
+  if (at < end && *at == ',') {
+    ++at;
+    if (!number(read.scale)) return modifier;
+  }
+  return at == end ? read : modifier;
 }
 
 std::span<const PgType> widening_ladder(PgType type) {
@@ -129,12 +167,11 @@ std::span<const PgType> widening_ladder(PgType type) {
   static constexpr std::array kFloat = {float8, numeric, text, bytea};
   static constexpr std::array kNumeric = {numeric, text, bytea};
   static constexpr std::array kBoolean = {boolean, int8, text, bytea};
-  static constexpr std::array kDate = {date, timestamp, int8, float8, text, bytea};
+  static constexpr std::array kDate = {date, timestamp, timestamptz, int8, float8, text, bytea};
   static constexpr std::array kTime = {time, int8, float8, text, bytea};
   static constexpr std::array kTimestamp = {timestamp, timestamptz, int8, float8, text, bytea};
   static constexpr std::array kTimestamptz = {timestamptz, timestamp, int8, float8, text, bytea};
-  static constexpr std::array kJson = {json, text, bytea};
-  static constexpr std::array kJsonb = {jsonb, json, text, bytea};
+  static constexpr std::array kJson = {jsonb, json, text, bytea};
   static constexpr std::array kUuid = {uuid, text, bytea};
   static constexpr std::array kText = {text};
   static constexpr std::array kBytes = {bytea, text};
@@ -162,9 +199,8 @@ std::span<const PgType> widening_ladder(PgType type) {
     case timestamptz:
       return kTimestamptz;
     case json:
-      return kJson;
     case jsonb:
-      return kJsonb;
+      return kJson;
     case uuid:
       return kUuid;
     case text:

@@ -95,7 +95,8 @@ class Aligner {
       return true;
     }
     if (are_all_numbers(*child_plan, *child, parent->type)) {
-      change(*child_plan, *child, *parent, "as is " + pair + "; its texts are all whole numbers");
+      change(*child_plan, *child, *parent,
+             "as is " + pair + "; its texts are all whole numbers, written as numbers are");
       child->conversion.text_as_number = true;
       return true;
     }
@@ -148,12 +149,12 @@ class Aligner {
     return facts != nullptr && can_change(plan, column) && misfits_of(*facts, type) == 0;
   }
 
-  // SQLite compares '1' with an integer key as the number 1.
+  // SQLite compares '1' with an integer key as the number 1. But '007' is more than a number.
   [[nodiscard]] bool are_all_numbers(const TablePlan& plan, const ColumnPlan& column, PgType type) const {
     const ColumnFacts* facts = facts_of(plan, column);
     if (facts == nullptr || type != PgType::int8 || !can_change(plan, column)) return false;
     return facts->reals == 0 && facts->blobs == 0 && facts->texts > 0 &&
-           facts->forms_examined == facts->texts && facts->of_form(TextForm::integer) == facts->texts;
+           facts->forms_examined == facts->texts && facts->of_form(TextForm::plain_integer) == facts->texts;
   }
 
   void change(const TablePlan& plan, ColumnPlan& column, const ColumnPlan& model, const std::string& why) {

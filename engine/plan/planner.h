@@ -14,13 +14,6 @@
 
 namespace sluice {
 
-struct ColumnWidening {
-  std::string table;
-  std::string column;
-  PgType type = PgType::text;
-  std::string reason;
-};
-
 struct PlanOptions {
   std::string schema = "public";
 
@@ -32,9 +25,6 @@ struct PlanOptions {
   // ranges and a failed range costs little.
   std::uint64_t range_bytes = 0;
   std::size_t lanes = 1;
-
-  // Other types than the declarations say, found by looking at the values: table, column, type and why.
-  std::vector<ColumnWidening> widenings;
 
   Mapping mapping;
   // What a look at the values found; null before there was one. Borrowed.

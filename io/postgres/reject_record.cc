@@ -41,6 +41,9 @@ void append_hex(std::string& json, std::string_view bytes) {
 
 std::string number_text(const Cell& cell) {
   std::array<char, 32> room;
+  if (cell.storage() == StorageClass::real && std::isinf(cell.real())) {
+    return cell.real() < 0 ? "-Infinity" : "Infinity";  // as a column of text would hold it
+  }
   const auto end = cell.storage() == StorageClass::integer
                        ? std::to_chars(room.data(), room.data() + room.size(), cell.integer()).ptr
                        : std::to_chars(room.data(), room.data() + room.size(), cell.real()).ptr;

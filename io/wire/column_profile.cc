@@ -173,7 +173,8 @@ TableProfile::TableProfile(const TablePlan& plan, const std::vector<ProfiledColu
     column.facts.integer_max = std::numeric_limits<std::int64_t>::min();
     column.declared_forms = declared_forms(planned.type);
     column.strange = strange_classes(planned);
-    column.all_forms = column.declared_forms != 0 || planned.type == PgType::interval;
+    column.all_forms =
+        column.declared_forms != 0 || planned.examine_forms || planned.type == PgType::interval;
     column.moments = planned.type == PgType::timestamp;
     column.key = wishes[i].key;
     column.show_strange_boolean = planned.type == PgType::boolean;

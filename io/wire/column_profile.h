@@ -20,8 +20,8 @@ struct ProfiledColumn {
 
 // Facts of the rows of one plan, or of a range of them. One thread at a time; nothing is allocated per cell.
 //
-// Every text of a column that is planned as date, time, timestamp, timestamptz, boolean, json, jsonb or uuid
-// is read as each of the forms. Of other columns only the first 256 and then every 64th, so that text costs
+// Every text of a column that is planned as date, time, timestamp, timestamptz, boolean, json, jsonb or uuid,
+// or of which the plan says so, is read as each of the forms. Of other columns only the first 256 and then every 64th, so that text costs
 // the check of its characters and no more.
 class TableProfile {
  public:

@@ -33,7 +33,10 @@ TextFormSet number_forms(std::string_view text) {
     std::int64_t value = 0;
     const std::string_view written = text.front() == '+' ? text.substr(1) : text;
     const auto result = std::from_chars(written.data(), written.data() + written.size(), value);
-    return set_of(result.ec == std::errc() ? TextForm::integer : TextForm::number);
+    if (result.ec != std::errc()) return set_of(TextForm::number);
+    const std::string_view digits = text.front() == '-' ? text.substr(1) : text;
+    const bool plain = text.front() != '+' && (digits.front() != '0' || text == "0");
+    return set_of(TextForm::integer) | (plain ? set_of(TextForm::plain_integer) : TextFormSet{0});
   }
   std::size_t after = 0;
   if (!rest.empty() && rest.front() == '.') {

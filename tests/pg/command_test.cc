@@ -509,7 +509,7 @@ TEST_F(CommandTest, StatusOfAnEmptyTargetSaysSo) {
 TEST_F(CommandTest, StatusOfAFinishedRunShowsItsTablesAndRejects) {
   source(kFamily);
   source("CREATE TABLE bad (id INTEGER PRIMARY KEY, n INTEGER); INSERT INTO bad VALUES (1, 'x')");
-  expect_exit(migrate(), 3);
+  expect_exit(migrate({"--on-misfit", "reject"}), 3);
   const CommandResult result = status();
   expect_exit(result, 0);
   EXPECT_TRUE(contains(result.out, value("SELECT run_id FROM sluice.run") + "  rejected")) << result.out;

@@ -409,7 +409,7 @@ class TrapTest : public FoundTest {
       script +=
           "CREATE TABLE \"t" + n + trap + "\" (\"c" + trap + "\" TEXT DEFAULT 'x" + trap + "', CHECK (1));";
       script += "CREATE INDEX \"i" + n + trap + "\" ON \"t" + n + trap + "\" (\"c" + trap + "\");";
-      script += "CREATE VIEW \"v" + n + trap + "\" AS SELECT 1;";
+      script += "CREATE VIEW \"v" + n + trap + "\" AS SELECT unicode('x');";
       // Too long for an index and not to be compressed.
       script += "INSERT INTO \"t" + n + trap + "\" VALUES (hex(randomblob(20000)));";
     }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -23,6 +24,9 @@
 
 namespace sluice {
 namespace {
+
+// Some of these tests are about rows that are rejected; widening would find a type for their values.
+[[maybe_unused]] const bool kRejecting = setenv("SLUICE_ON_MISFIT", "reject", 1) == 0;
 
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
@@ -258,7 +262,7 @@ TEST_F(ReportTest, ListsEveryObjectOnce) {
       {"identity Order id", "created"},
       {"default Order note", "created"},
       {"check Order Order_total_check", "created"},
-      {"view  rich", "not_created"},
+      {"view  rich", "created"},
       {"trigger tag watch", "not_created"},
   };
   // A view of SQLite is also listed under its own name as its table.
@@ -278,7 +282,7 @@ TEST_F(ReportTest, SaysWhyAnObjectWasRefusedAndKeepsTheData) {
       "CREATE TABLE p (id INTEGER PRIMARY KEY); CREATE TABLE c (p INTEGER REFERENCES p, t TEXT REFERENCES p "
       "(id));"
       "CREATE TABLE k (a TEXT PRIMARY KEY); INSERT INTO p VALUES (1); INSERT INTO c VALUES (1, NULL), (7, "
-      "NULL);"
+      "'x');"
       "INSERT INTO k VALUES ('x'), (NULL), (NULL)");
   const CommandResult result = migrate();
   EXPECT_EQ(result.exit_status, 0) << "every row arrived: " << result.err;
@@ -301,8 +305,8 @@ TEST_F(ReportTest, SaysWhyAnObjectWasRefusedAndKeepsTheData) {
   EXPECT_EQ(types["status"], "not_created");
   EXPECT_NE(types["reason"].get<std::string>().find("42804"), std::string::npos) << types.dump();
   const Json key = find("k_pkey");
-  EXPECT_EQ(key["status"], "not_created");
-  EXPECT_NE(key["reason"], "");
+  EXPECT_EQ(key["status"], "created");
+  EXPECT_NE(key["reason"].get<std::string>().find("arrives as UNIQUE"), std::string::npos) << key.dump();
   EXPECT_NE(key["proposal"], "");
   EXPECT_EQ(query_value(conninfo_, "SELECT count(*) FROM k"), "3");
 }

@@ -36,11 +36,12 @@ class Schemas : public ::testing::Test {
     ASSERT_EQ(sqlite3_exec(raw, script.c_str(), nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(raw);
   }
 
-  void migrate(int expected_status = 0) {
+  void migrate(int expected_status = 0, const std::vector<std::string>& flags = {}) {
     target_ = shared_test_server().create_database("schemas_test");
     const std::string report = (folder_ / "report").string();
-    const CommandResult result =
-        run_command({sluice_program(), "migrate", file(), target_, "--report", report});
+    std::vector<std::string> command = {sluice_program(), "migrate", file(), target_, "--report", report};
+    command.insert(command.end(), flags.begin(), flags.end());
+    const CommandResult result = run_command(command);
     ASSERT_EQ(result.exit_status, expected_status) << result.err << result.out;
     std::ifstream json(report + "/report.json");
     report_ = Json::parse(json);
@@ -203,7 +204,8 @@ TEST_F(Schemas, KeysOfEveryKindBecomeWhatTheyWere) {
       "INSERT INTO behind VALUES (90, 'x'); UPDATE sqlite_sequence SET seq = 4 WHERE name = 'behind';"
       "INSERT INTO sqlite_sequence VALUES ('ahead', 7), ('orphan', 9), ('behind', 'text'), (NULL, 1);");
   EXPECT_EQ(value("SELECT count(*) FROM int_key"), "3");
-  EXPECT_EQ(object("primary_key", "int_key_pkey")["status"], "not_created") << "it holds NULLs";
+  EXPECT_NE(object("primary_key", "int_key_pkey")["reason"].get<std::string>().find("arrives as UNIQUE"),
+            std::string::npos);
   EXPECT_EQ(object("primary_key", "desc_key_pkey")["status"], "created");
   EXPECT_EQ(value("SELECT count(*) FROM pg_attribute WHERE attidentity = 'd' AND attrelid IN "
                   "('desc_key'::regclass, 'int_key'::regclass)"),
@@ -294,7 +296,8 @@ TEST_F(Schemas, HalvesOfSurrogatePairsAreNeverOtherCharacters) {
   migrate_script(
       "PRAGMA encoding = 'UTF-16le'; CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT); INSERT INTO t(v) VALUES "
       "(CAST(x'610000d86200' AS TEXT)), ('fine');",
-      3);
+      2);  // nobody has said what is to become of half a character
+  migrate(3, {"--on-misfit", "reject"});
   EXPECT_EQ(value("SELECT string_agg(v, ',') FROM t"), "fine");
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "support/command.h"
+#include "support/conditions.h"
 #include "support/query.h"
 #include "support/temporary_directory.h"
 #include "support/test_server.h"
@@ -29,8 +30,10 @@ class Widen : public ::testing::Test {
     }
     target_ = shared_test_server().create_database("widen_test");
     const std::string report = (folder_ / "report").string();
-    const CommandResult result = run_command(
-        {sluice_program(), "migrate", file, target_, "--report", report, "--on-misfit", on_misfit});
+    std::vector<std::string> command = {sluice_program(), "migrate", file, target_, "--report", report};
+    if (!on_misfit.empty()) command.insert(command.end(), {"--on-misfit", on_misfit});
+    const CommandResult result = run_command(command);
+    err_ = result.err;
     ASSERT_EQ(result.exit_status, expected_status) << result.err << result.out;
     std::ifstream json(report + "/report.json");
     report_ = Json::parse(json);
@@ -49,6 +52,7 @@ class Widen : public ::testing::Test {
 
   TemporaryDirectory folder_;
   std::string target_;
+  std::string err_;
   Json report_;
 };
 
@@ -97,12 +101,35 @@ TEST_F(Widen, NamesEveryColumnItWidensWithTheCounts) {
   EXPECT_EQ(report_["tables"][0]["columns"][0]["type"], "text");
 }
 
-TEST_F(Widen, RejectsOnlyWhatNoTypeHolds) {
-  // A number and bytes in one column: whichever type it gets, one of the two does not fit.
-  migrate("CREATE TABLE t(n INTEGER); INSERT INTO t VALUES (1), (2), (x'00ff');", "widen", 3);
-  EXPECT_EQ(types()["n"], "bigint");
-  EXPECT_EQ(report_["tables"][0]["rows_loaded"], 2);
-  EXPECT_EQ(report_["tables"][0]["rows_rejected"], 1);
+TEST_F(Widen, StopsBeforeTheFirstRowForWhatNoTypeHolds) {
+  // A number and bytes in one column: whichever type it gets, one of the two does not fit. And text that is
+  // none. Both are said at once.
+  migrate(
+      "CREATE TABLE t(n INTEGER, s TEXT); INSERT INTO t VALUES (1, 'a'), (2, CAST(x'ff' AS TEXT)), "
+      "(x'00ff', 'b');",
+      "widen", 2);
+  EXPECT_EQ(report_["status"], "failed");
+  EXPECT_EQ(query_value(target_, "SELECT count(*) FROM pg_tables WHERE schemaname IN ('public', 'sluice')"),
+            "0");
+  EXPECT_TRUE(contains(err_, "table t, column n: 1 value of 3 does not fit bigint nor any other type"))
+      << err_;
+  EXPECT_TRUE(contains(err_, "[tables.\"t\".columns.\"n\"] on-misfit = \"reject\"")) << err_;
+  EXPECT_TRUE(contains(err_, "table t, column s: PostgreSQL's text takes none of these: 1 text not UTF-8"))
+      << err_;
+  EXPECT_TRUE(contains(err_, "rowid = 2")) << err_;
+  migrate("", "reject", 3);
+  EXPECT_EQ(report_["tables"][0]["rows_loaded"], 1);
+  EXPECT_EQ(report_["tables"][0]["rows_rejected"], 2);
+}
+
+TEST_F(Widen, LooksAtEveryValueUnasked) {
+  migrate("CREATE TABLE t(at DATETIME); INSERT INTO t VALUES (5), ('2024-01-02');", "", 0);
+  EXPECT_EQ(types()["at"], "text");
+}
+
+TEST_F(Widen, FailsForAnyMisfitWhenAsked) {
+  migrate("CREATE TABLE t(at DATETIME); INSERT INTO t VALUES (5), ('2024-01-02');", "fail", 2);
+  EXPECT_TRUE(contains(err_, "1 value of 2 does not fit timestamp")) << err_;
 }
 
 TEST_F(Widen, LeavesColumnsThatFitAsTheyAre) {
@@ -118,7 +145,7 @@ TEST_F(Widen, LeavesColumnsThatFitAsTheyAre) {
   EXPECT_EQ(report_["root"], root);
 }
 
-TEST_F(Widen, IsNotDoneUnasked) {
+TEST_F(Widen, KeepsTheDeclarationAndRejectsRowsWhenAsked) {
   migrate("CREATE TABLE t(at DATETIME); INSERT INTO t VALUES (5), ('2024-01-02');", "reject", 3);
   EXPECT_EQ(types()["at"], "timestamp without time zone");
   EXPECT_EQ(report_["tables"][0]["rows_rejected"], 1);

@@ -103,7 +103,7 @@ def read_cell(field_text: str, encoding: str) -> Cell:
 def real_text(value: float) -> str:
     """The shortest decimal that reads back as the same double: plain or with an exponent, plain on a tie."""
     if value != value or value in (float("inf"), float("-inf")):
-        return {"inf": "inf", "-inf": "-inf"}.get(repr(value), "nan")
+        return {"inf": "Infinity", "-inf": "-Infinity"}.get(repr(value), "nan")
     sign, digits, exponent = decimal.Decimal(repr(value)).as_tuple()
     minus = "-" if sign else ""
     text = "".join(map(str, digits)).lstrip("0").rstrip("0")

@@ -151,7 +151,8 @@ TEST_F(PlannedForeignKeys, TakeTextsOfDigitsForNumbersWhenAllOfThemAre) {
   for (const std::size_t place : {0U, 1U}) {
     facts_of("c", place).texts = 10;
     facts_of("c", place).forms_examined = 10;
-    facts_of("c", place).forms[static_cast<std::size_t>(TextForm::integer)] = place == 0 ? 10 : 9;
+    facts_of("c", place).forms[static_cast<std::size_t>(TextForm::integer)] = 10;
+    facts_of("c", place).forms[static_cast<std::size_t>(TextForm::plain_integer)] = place == 0 ? 10 : 9;
   }
   EXPECT_EQ(align().size(), 1U);
   EXPECT_EQ(type_of("c", "all_digits"), PgType::int8);

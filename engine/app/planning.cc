@@ -1,0 +1,140 @@
+#include "engine/app/planning.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "engine/app/endpoints.h"
+#include "engine/app/plan_file.h"
+#include "engine/app/profile.h"
+#include "engine/model/error.h"
+#include "engine/plan/decision.h"
+#include "engine/plan/planner.h"
+#include "io/wire/type_table.h"
+
+namespace sluice {
+namespace {
+
+PlanOptions options_of(const PlanningOptions& options, const TargetCatalog* existing) {
+  PlanOptions plan;
+  plan.schema = options.schema;
+  plan.include = options.include;
+  plan.exclude = options.exclude;
+  plan.range_bytes = options.range_bytes;
+  plan.lanes = options.jobs;
+  plan.mapping = options.mapping;
+  plan.existing = existing;
+  return plan;
+}
+
+const ColumnMapping* wish_for(const Mapping& mapping, const std::string& table, const std::string& column) {
+  return find_column(mapping.table(table), column);
+}
+
+MisfitPolicy policy_for(const Mapping& mapping, const ColumnMapping* wish) {
+  return wish != nullptr && wish->on_misfit ? *wish->on_misfit : mapping.on_misfit;
+}
+
+std::vector<PlannedColumn> columns_to_judge(const MigrationPlan& plan) {
+  std::vector<PlannedColumn> columns;
+  for (const TablePlan& table : plan.tables) {
+    for (const ColumnPlan& column : table.columns) {
+      const bool judge =
+          column.judge || column.conversion.any() || column.modifier.any() || !column.type_name.empty();
+      if (judge) columns.push_back({table.source, column.source});
+    }
+  }
+  return columns;
+}
+
+// Types and conversions of the user's must hold every value, or the run does not begin.
+void refuse_misfits(const std::vector<PlannedMisfit>& misfits, const Mapping& mapping, MigrationPlan& plan) {
+  for (const PlannedMisfit& misfit : misfits) {
+    const ColumnMapping* wish = wish_for(mapping, misfit.table, misfit.column);
+    if (policy_for(mapping, wish) == MisfitPolicy::reject) continue;
+    const auto table = std::find_if(plan.tables.begin(), plan.tables.end(),
+                                    [&](const TablePlan& planned) { return planned.source == misfit.table; });
+    const auto column =
+        std::find_if(table->columns.begin(), table->columns.end(),
+                     [&](const ColumnPlan& planned) { return planned.source == misfit.column; });
+    Finding finding;
+    finding.table = misfit.table;
+    finding.column = misfit.column;
+    const std::string conversion = describe(column->conversion);
+    finding.what = fmt::format("{} not fit {}{} ({}), the first at {}",
+                               misfit.rows == 1 ? "1 value does" : fmt::format("{} values do", misfit.rows),
+                               type_of(*column), conversion.empty() ? "" : " with " + conversion,
+                               name_of(misfit.reason), misfit.key);
+    finding.resolve = "choose another type, or " +
+                      mapping_line(misfit.table, misfit.column, "on-misfit = \"reject\"") +
+                      " to leave those rows out";
+    if (wish != nullptr) finding.origin = wish->type_origin.empty() ? wish->origin : wish->type_origin;
+    plan.findings.push_back(std::move(finding));
+  }
+}
+
+// Keys that stay broken although sluice changed what it may change: a conversion of the user's breaks them.
+void refuse_collisions(const std::vector<KeyCollision>& collisions, const Mapping& mapping,
+                       MigrationPlan& plan) {
+  for (const KeyCollision& collision : collisions) {
+    for (const std::string& column : collision.columns) {
+      const ColumnMapping* wish = wish_for(mapping, collision.table, column);
+      if (wish == nullptr || (!wish->type && !wish->conversion.any())) continue;
+      Finding finding;
+      finding.table = collision.table;
+      finding.column = column;
+      finding.what = fmt::format("it would make {} of a unique key equal to others",
+                                 collision.rows == 1 ? "1 row" : fmt::format("{} rows", collision.rows));
+      finding.resolve = "leave the column as it is, or mend those keys first";
+      finding.origin = wish->origin;
+      plan.findings.push_back(std::move(finding));
+    }
+  }
+}
+
+}  // namespace
+
+PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* existing, Console& console,
+                          const StopRequest& stop) {
+  PlannedSource planned;
+  planned.snapshot = std::make_unique<Snapshot>(source_path(options.source), options.jobs);
+  if (!planned.snapshot->remark().empty()) console.say(planned.snapshot->remark());
+  const Catalog& catalog = planned.snapshot->catalog();
+  check_mapping(options.mapping, catalog);
+  PlanOptions plan = options_of(options, existing);
+  for (const SourceTable* table : select_tables(catalog, plan)) {
+    planned.outlines.emplace(table->name, planned.snapshot->outline(*table));
+  }
+  planned.plan = plan_migration(catalog, planned.outlines, plan);
+
+  const auto began = std::chrono::steady_clock::now();
+  console.begin_phase();
+  planned.facts = profile_source(*planned.snapshot, planned.plan, console, stop);
+  plan.facts = &planned.facts;
+  planned.plan = plan_migration(catalog, planned.outlines, plan);
+  plan.collisions = find_key_collisions(*planned.snapshot, planned.plan, planned.facts, console, stop);
+  if (!plan.collisions.empty()) {
+    planned.plan = plan_migration(catalog, planned.outlines, plan);
+    refuse_collisions(plan.collisions, options.mapping, planned.plan);
+  }
+  refuse_misfits(find_misfits(*planned.snapshot, planned.plan, columns_to_judge(planned.plan), console, stop),
+                 options.mapping, planned.plan);
+  console.end_phase();
+  planned.profile_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  return planned;
+}
+
+void refuse_findings(const MigrationPlan& plan, Console& console) {
+  if (plan.findings.empty()) return;
+  for (const Finding& finding : plan.findings) console.say("sluice: " + describe(finding));
+  throw Error(Fault::usage,
+              plan.findings.size() == 1
+                  ? std::string("the finding above must be decided before the first row moves")
+                  : fmt::format("the {} findings above must be decided before the first row moves",
+                                plan.findings.size()),
+              "put the lines into a file for --config; sluice plan writes one to start from");
+}
+
+}  // namespace sluice
