@@ -163,6 +163,18 @@ void add_migrate_options(CLI::App& app, MigrateOptions& options) {
       ->type_name("DIR");
 }
 
+void add_plan_options(CLI::App& app, PlanFileOptions& options) {
+  add_source(app, options.source);
+  add_target(app, options.target, "The PostgreSQL database whose tables decide, with --data-only");
+  add_choice<PlanFormat>(
+      app, "--format", options.format, {{"toml", PlanFormat::toml}, {"sql", PlanFormat::sql}},
+      "toml, a file to edit and to give to --config, or sql, the DDL with comments\n[toml]")
+      ->type_name("FORMAT");
+  app.add_option("-o,--output", options.output, "Write to this file, which must not exist [standard output]")
+      ->type_name("FILE");
+  add_planning_options(app, options);
+}
+
 [[noreturn]] void refuse_config(const std::string& file, const toml::source_region& where,
                                 const std::string& why) {
   throw Error(Fault::usage, fmt::format("{}:{}: {}", file, where.begin.line, why),
@@ -278,6 +290,7 @@ class HelpFormatter : public CLI::Formatter {
   }
   std::string make_usage(const CLI::App* app, std::string name) const override {
     if (app->get_name() == "migrate") return "Usage: sluice migrate SOURCE [TARGET] [OPTIONS]\n";
+    if (app->get_name() == "plan") return "Usage: sluice plan SOURCE [TARGET] [OPTIONS]\n";
     if (app->get_name() == "status") return "Usage: sluice status TARGET [OPTIONS]\n";
     static_cast<void>(name);
     return "Usage: sluice COMMAND [OPTIONS]\n";
@@ -338,13 +351,22 @@ Command parse_command_line(int argc, const char* const* argv) {
       "5 interrupted (the same command goes on), 10 source unreadable, 11 source changed, 20 target\n"
       "refused, 21 target unavailable, 70 a bug.");
 
+  PlanFileOptions plan;
+  CLI::App* plan_command =
+      app.add_subcommand("plan", "Write what migrate would do as a file to read, to edit and to follow");
+  add_plan_options(*plan_command, plan);
+  plan_command->footer(
+      "Changes nothing. Edit the file and run sluice migrate SOURCE TARGET --config FILE. Values that no\n"
+      "type can hold are listed on stderr; the plan is written all the same, and the exit status is 2.\n\n" +
+      environment);
+
   StatusOptions status;
   CLI::App* status_command =
       app.add_subcommand("status", "Show runs, ranges, rates and failures from the ledger");
   add_target(*status_command, status.target, "The PostgreSQL database, or local:DIR")->required();
 
   std::string config_file;
-  for (CLI::App* command : {migrate_command, status_command}) {
+  for (CLI::App* command : {migrate_command, plan_command, status_command}) {
     command
         ->add_option("--config", config_file,
                      "A TOML file whose keys are these flags, or that sluice plan wrote")
@@ -370,7 +392,8 @@ Command parse_command_line(int argc, const char* const* argv) {
     }
     app.parse(argc, argv);
     CLI::App* command = app.get_subcommands().front();
-    const std::map<const CLI::App*, Mapping*> mappings = {{migrate_command, &migrate.mapping}};
+    const std::map<const CLI::App*, Mapping*> mappings = {{migrate_command, &migrate.mapping},
+                                                          {plan_command, &plan.mapping}};
     if (!config_file.empty()) {
       const auto mapping = mappings.find(command);
       apply_config(*command, app, config_file, mapping == mappings.end() ? nullptr : mapping->second);
@@ -386,6 +409,10 @@ Command parse_command_line(int argc, const char* const* argv) {
         chosen.empty() ? "see sluice --help" : "see sluice " + chosen.front()->get_name() + " --help");
   }
   if (status_command->parsed()) return status;
+  if (plan_command->parsed()) {
+    check_planning_options(plan);
+    return plan;
+  }
   check_planning_options(migrate);
   if (migrate.data_only && migrate.schema_only) {
     throw Error(Fault::usage, "--data-only and --schema-only leave nothing to do", "give one of them");

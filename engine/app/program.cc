@@ -11,6 +11,7 @@
 
 #include "engine/app/migrate.h"
 #include "engine/app/options.h"
+#include "engine/app/plan_command.h"
 #include "engine/app/status.h"
 #include "engine/model/error.h"
 #include "engine/run/range_pipeline.h"
@@ -48,6 +49,10 @@ struct RunCommand {
   int operator()(const MigrateOptions& options) const {
     install_signal_handlers();
     return migrate(options, stop_request);
+  }
+  int operator()(const PlanFileOptions& options) const {
+    install_signal_handlers();
+    return write_plan(options, stop_request);
   }
   int operator()(const StatusOptions& options) const { return status(options); }
   int operator()(const PrintAndExit& text) const {

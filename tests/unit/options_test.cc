@@ -81,6 +81,7 @@ std::string help_of(const std::vector<std::string>& words) {
 TEST_F(OptionsTest, HelpIsAsInTheGoldenFiles) {
   expect_golden("help.txt", help_of({"--help"}));
   expect_golden("help_migrate.txt", help_of({"migrate", "--help"}));
+  expect_golden("help_plan.txt", help_of({"plan", "--help"}));
   expect_golden("help_status.txt", help_of({"status", "--help"}));
 }
 
@@ -89,8 +90,10 @@ TEST_F(OptionsTest, NothingAtAllIsARequestForHelp) {
 }
 
 TEST_F(OptionsTest, HelpLinesFitATerminal) {
-  for (const auto& words :
-       {std::vector<std::string>{"--help"}, {"migrate", "--help"}, {"status", "--help"}}) {
+  for (const auto& words : {std::vector<std::string>{"--help"},
+                            {"migrate", "--help"},
+                            {"plan", "--help"},
+                            {"status", "--help"}}) {
     std::istringstream help(help_of(words));
     for (std::string line; std::getline(help, line);) EXPECT_LE(line.size(), 110u) << line;
   }
@@ -329,7 +332,7 @@ TEST_F(OptionsTest, AMistypedKeyIsToldTheRightOne) {
 
 TEST_F(OptionsTest, TheFileOfConfigHoldsTheMapping) {
   const std::string file = config(
-      "plan = 1\non-misfit = \"fail\"\nschema = \"there\"\n"
+      "plan = 1\non-misfit = \"fail\"\nschema = \"there\"\nformat = \"sql\"\n"
       "[tables.t.columns]\nc = { type = \"text\" }\n");
   const auto expect_mapping = [&](const PlanningOptions& options) {
     EXPECT_EQ(options.mapping.on_misfit, MisfitPolicy::reject);
@@ -337,13 +340,34 @@ TEST_F(OptionsTest, TheFileOfConfigHoldsTheMapping) {
     EXPECT_TRUE(options.mapping.complete);
     EXPECT_EQ(options.mapping.origin, file + ":1");
     ASSERT_EQ(options.mapping.tables.size(), 1u);
-    EXPECT_EQ(options.mapping.tables[0].origin, file + ":4");
+    EXPECT_EQ(options.mapping.tables[0].origin, file + ":5");
     ASSERT_EQ(options.mapping.tables[0].columns.size(), 1u);
     EXPECT_EQ(options.mapping.tables[0].columns[0].type->type, PgType::text);
   };
   // The command line wins over settings; the columns stay.
   expect_mapping(migrate_options({"--config", file, "--on-misfit", "reject"}));
+  const auto plan =
+      std::get<PlanFileOptions>(parsed({"plan", "a.db", "--config", file, "--on-misfit", "reject"}));
+  expect_mapping(plan);
+  EXPECT_EQ(plan.format, PlanFormat::sql);
   EXPECT_EQ(std::get<StatusOptions>(parsed({"status", "dbname=x", "--config", file})).target, "dbname=x");
+  EXPECT_TRUE(
+      contains(refusal({"plan", "a.db", "--config", config("[tables.t]\nx = 1\n")}), ":2: unknown key x"));
+}
+
+TEST_F(OptionsTest, PlanTakesItsFlags) {
+  const auto plan = std::get<PlanFileOptions>(parsed(
+      {"plan", "a.db", "dbname=x", "--data-only", "--format", "sql", "-o", "plan.sql", "--jobs", "3"}));
+  EXPECT_EQ(plan.source, "a.db");
+  EXPECT_EQ(plan.target, "dbname=x");
+  EXPECT_TRUE(plan.data_only);
+  EXPECT_EQ(plan.format, PlanFormat::sql);
+  EXPECT_EQ(plan.output, "plan.sql");
+  EXPECT_EQ(plan.jobs, 3u);
+  EXPECT_EQ(std::get<PlanFileOptions>(parsed({"plan", "a.db"})).format, PlanFormat::toml);
+  EXPECT_TRUE(contains(refusal({"plan", "a.db", "--format", "json"}), "sql, toml"));
+  EXPECT_TRUE(contains(refusal({"plan", "a.db", "--schema", "sluice"}), "ledger"));
+  EXPECT_TRUE(contains(refusal({"plan"}), "SOURCE"));
 }
 
 TEST_F(OptionsTest, ABadSizeInTheConfigurationFileIsNamedWithItsLine) {
