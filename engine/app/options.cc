@@ -175,6 +175,31 @@ void add_plan_options(CLI::App& app, PlanFileOptions& options) {
   add_planning_options(app, options);
 }
 
+void add_inspect_options(CLI::App& app, InspectOptions& options) {
+  add_source(app, options.source);
+  app.add_flag("--json", options.json, "Print one JSON object with all that was found, not a summary");
+  app.add_option_function<std::string>(
+         "--threshold-size",
+         [&options](const std::string& text) { options.threshold_bytes = parse_size(text); },
+         "It is time to move when the file has this size [2GB]")
+      ->type_name("SIZE");
+  const auto add_count = [&app](const std::string& flag, std::uint64_t& count, const std::string& help) {
+    app.add_option(flag, count, help)
+        ->type_name("N")
+        ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{INT64_MAX}).description(""));
+  };
+  add_count("--threshold-rows", options.threshold_rows,
+            "... or a table has so many rows: managed sites, say [1000]");
+  app.add_option("--rows-table", options.rows_table, "The table whose rows count for it [the largest]")
+      ->type_name("NAME");
+  add_count("--threshold-daily-rows", options.threshold_daily_rows,
+            "... or a table gets so many rows a day: an audit log, say. By the column that\n"
+            "says when a row was made, over the last 30 days of its history [5000]");
+  add_planning_options(app, options);
+  // These need a target.
+  for (const char* flag : {"--data-only", "--range-size"}) app.remove_option(app.get_option(flag));
+}
+
 [[noreturn]] void refuse_config(const std::string& file, const toml::source_region& where,
                                 const std::string& why) {
   throw Error(Fault::usage, fmt::format("{}:{}: {}", file, where.begin.line, why),
@@ -290,6 +315,7 @@ class HelpFormatter : public CLI::Formatter {
   }
   std::string make_usage(const CLI::App* app, std::string name) const override {
     if (app->get_name() == "migrate") return "Usage: sluice migrate SOURCE [TARGET] [OPTIONS]\n";
+    if (app->get_name() == "inspect") return "Usage: sluice inspect SOURCE [OPTIONS]\n";
     if (app->get_name() == "plan") return "Usage: sluice plan SOURCE [TARGET] [OPTIONS]\n";
     if (app->get_name() == "status") return "Usage: sluice status TARGET [OPTIONS]\n";
     static_cast<void>(name);
@@ -351,6 +377,18 @@ Command parse_command_line(int argc, const char* const* argv) {
       "5 interrupted (the same command goes on), 10 source unreadable, 11 source changed, 20 target\n"
       "refused, 21 target unavailable, 70 a bug.");
 
+  InspectOptions inspect;
+  CLI::App* inspect_command = app.add_subcommand(
+      "inspect", "Show what a file holds, what will surprise, and whether it is time to move");
+  add_inspect_options(*inspect_command, inspect);
+  inspect_command->footer(
+      environment +
+      "\n\n"
+      "Reads every value and changes nothing; needs no server. A threshold is crossed, near (70 % of it) or\n"
+      "far. Size and time in PostgreSQL are estimates: the profile, and loads measured on two cores shared\n"
+      "with the server. Your machine, its disk and compression decide.\n\n"
+      "Exit status: 0 also when there are surprises, 2 usage, 5 interrupted, 10 source unreadable, 70 a "
+      "bug.");
   PlanFileOptions plan;
   CLI::App* plan_command =
       app.add_subcommand("plan", "Write what migrate would do as a file to read, to edit and to follow");
@@ -366,7 +404,7 @@ Command parse_command_line(int argc, const char* const* argv) {
   add_target(*status_command, status.target, "The PostgreSQL database, or local:DIR")->required();
 
   std::string config_file;
-  for (CLI::App* command : {migrate_command, plan_command, status_command}) {
+  for (CLI::App* command : {migrate_command, inspect_command, plan_command, status_command}) {
     command
         ->add_option("--config", config_file,
                      "A TOML file whose keys are these flags, or that sluice plan wrote")
@@ -393,6 +431,7 @@ Command parse_command_line(int argc, const char* const* argv) {
     app.parse(argc, argv);
     CLI::App* command = app.get_subcommands().front();
     const std::map<const CLI::App*, Mapping*> mappings = {{migrate_command, &migrate.mapping},
+                                                          {inspect_command, &inspect.mapping},
                                                           {plan_command, &plan.mapping}};
     if (!config_file.empty()) {
       const auto mapping = mappings.find(command);
@@ -409,6 +448,10 @@ Command parse_command_line(int argc, const char* const* argv) {
         chosen.empty() ? "see sluice --help" : "see sluice " + chosen.front()->get_name() + " --help");
   }
   if (status_command->parsed()) return status;
+  if (inspect_command->parsed()) {
+    check_planning_options(inspect);
+    return inspect;
+  }
   if (plan_command->parsed()) {
     check_planning_options(plan);
     return plan;

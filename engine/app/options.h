@@ -72,7 +72,7 @@ struct PrintAndExit {
   std::string text;
 };
 
-using Command = std::variant<MigrateOptions, PlanFileOptions, StatusOptions, PrintAndExit>;
+using Command = std::variant<MigrateOptions, InspectOptions, PlanFileOptions, StatusOptions, PrintAndExit>;
 
 // Throws Error (usage) with one clear line for anything it does not understand.
 Command parse_command_line(int argc, const char* const* argv);

@@ -9,6 +9,7 @@
 #include <new>
 #include <string_view>
 
+#include "engine/app/inspect.h"
 #include "engine/app/migrate.h"
 #include "engine/app/options.h"
 #include "engine/app/plan_command.h"
@@ -49,6 +50,10 @@ struct RunCommand {
   int operator()(const MigrateOptions& options) const {
     install_signal_handlers();
     return migrate(options, stop_request);
+  }
+  int operator()(const InspectOptions& options) const {
+    install_signal_handlers();
+    return inspect(options, stop_request);
   }
   int operator()(const PlanFileOptions& options) const {
     install_signal_handlers();

@@ -81,6 +81,7 @@ std::string help_of(const std::vector<std::string>& words) {
 TEST_F(OptionsTest, HelpIsAsInTheGoldenFiles) {
   expect_golden("help.txt", help_of({"--help"}));
   expect_golden("help_migrate.txt", help_of({"migrate", "--help"}));
+  expect_golden("help_inspect.txt", help_of({"inspect", "--help"}));
   expect_golden("help_plan.txt", help_of({"plan", "--help"}));
   expect_golden("help_status.txt", help_of({"status", "--help"}));
 }
@@ -92,6 +93,7 @@ TEST_F(OptionsTest, NothingAtAllIsARequestForHelp) {
 TEST_F(OptionsTest, HelpLinesFitATerminal) {
   for (const auto& words : {std::vector<std::string>{"--help"},
                             {"migrate", "--help"},
+                            {"inspect", "--help"},
                             {"plan", "--help"},
                             {"status", "--help"}}) {
     std::istringstream help(help_of(words));
