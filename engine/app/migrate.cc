@@ -24,6 +24,7 @@
 #include "engine/plan/planner.h"
 #include "engine/run/load_phase.h"
 #include "io/postgres/range_sink.h"
+#include "io/postgres/rebuild.h"
 #include "io/postgres/target.h"
 #include "io/postgres/target_catalog.h"
 #include "io/sqlite/snapshot.h"
@@ -52,6 +53,7 @@ class Stopwatch {
 std::string hash_of_plan(const MigrationPlan& plan) {
   std::string text = "digest " + std::to_string(kDigestFormat) + "\n" + script_of(plan);
   for (const TablePlan& table : plan.tables) {
+    if (plan.into_existing) text += '\n' + create_table_sql(table);  // which the script then leaves out
     text += '\n' + table.source;
     for (const ColumnPlan& column : table.columns) {
       text += '\0' + column.source + '\0' + describe(column.conversion);
@@ -143,6 +145,16 @@ class Migration {
     }
   }
 
+  bool has_run(Connection& connection) {
+    if (!ledger_exists(connection)) return false;
+    std::error_code ignored;  // a missing file is the snapshot's to report
+    const std::string source = std::filesystem::weakly_canonical(source_path(options_.source), ignored);
+    const std::vector<RunRecord> runs = list_runs(connection);
+    return std::any_of(runs.begin(), runs.end(), [&](const RunRecord& run) {
+      return run.source == source && run.schema == options_.schema && run.state != RunState::superseded;
+    });
+  }
+
   int print_plan() const {
     std::cout << plan_script_of(plan_);
     return 0;
@@ -155,12 +167,19 @@ class Migration {
                   "sluice migrate SOURCE TARGET --data-only");
     }
     connect_target();
-    existing_ = read_target_catalog(*connections_.front(), options_.schema);
+    Connection& connection = *connections_.front();
+    existing_ = read_target_catalog(connection, options_.schema);
+    existing_.rebuild = options_.rebuild;
+    // A run that goes on has looked at them when it began, and may be about to put some of them back.
+    if (!options_.restart && has_run(connection)) {
+      for (auto& [name, table] : existing_.tables) table.obstacles.clear();
+    }
+    console_.say("loading rows only: keys, indexes, defaults, checks and views stay as the target has them");
   }
 
   void connect_target() {
     const std::string target = options_.target.empty() ? default_target(snapshot_->path()) : options_.target;
-    endpoint_ = open_target(target, LocalTarget::create);
+    endpoint_ = open_target(target, options_.data_only ? LocalTarget::must_exist : LocalTarget::create);
     connect_lanes(1);
     Connection& connection = *connections_.front();
     check_server(connection);
@@ -179,7 +198,10 @@ class Migration {
     request.version = kVersion;
     request.handling = handling_of(options_.table_handling);
     request.restart = options_.restart;
+    request.rebuild = options_.rebuild;
     run_ = open_run(connection, request);
+    // What the run took out of the way is known to the ledger alone.
+    for (Step& step : list_rebuilds(connection, run_.run_id)) plan_.steps.push_back(std::move(step));
     if (run_.resumed) take_cuts_from_ledger();
     for (const TableRecord& table : list_tables(connection, run_.run_id)) {
       const std::size_t place = static_cast<std::size_t>(table.table);
@@ -332,9 +354,10 @@ class Migration {
       work.tasks = waiting.size();
       work.body = [&](std::size_t lane, std::size_t task) {
         const Step& step = plan_.steps[waiting[task]];
-        // A view is of no table.
-        const TablePlan* found =
-            step.phase == StepPhase::view ? nullptr : found_.at(static_cast<std::size_t>(step.table));
+        // A view is of no table, and what is put back may be of any.
+        const TablePlan* found = step.phase == StepPhase::view || step.rebuild
+                                     ? nullptr
+                                     : found_.at(static_cast<std::size_t>(step.table));
         done[task] = run_step(*connections_[lane], run_.run_id, waiting[task], step, found, claim) ? 1 : 0;
         finished.fetch_add(1, std::memory_order_relaxed);
       };

@@ -156,6 +156,9 @@ void add_migrate_options(CLI::App& app, MigrateOptions& options) {
       {{"full", VerifyMode::full}, {"count", VerifyMode::count}, {"none", VerifyMode::none}},
       "full reads everything back and compares digests, count compares row counts,\nor none [full]")
       ->type_name("MODE");
+  app.add_flag("--rebuild", options.rebuild,
+               "With --data-only: take indexes, keys, checks and triggers of the tables out of the\n"
+               "way, and put them back after the load");
   app.add_flag("--dry-run", options.dry_run, "Print the DDL and the ranges; change nothing");
   app.add_flag("--restart", options.restart, "Give up an earlier run, drop what it created and begin again");
   app.add_option("--report", options.report_directory,
@@ -457,6 +460,9 @@ Command parse_command_line(int argc, const char* const* argv) {
     return plan;
   }
   check_planning_options(migrate);
+  if (migrate.rebuild && !migrate.data_only) {
+    throw Error(Fault::usage, "--rebuild is for tables that exist", "give it together with --data-only");
+  }
   if (migrate.data_only && migrate.schema_only) {
     throw Error(Fault::usage, "--data-only and --schema-only leave nothing to do", "give one of them");
   }

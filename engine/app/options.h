@@ -43,6 +43,8 @@ struct MigrateOptions : PlanningOptions {
   VerifyMode verify = VerifyMode::full;
   bool dry_run = false;
   bool restart = false;
+  // With data_only: foreign keys, indexes, checks and triggers of the target step aside for the load.
+  bool rebuild = false;
   // Create tables and everything that belongs to them, and load no rows.
   bool schema_only = false;
   std::string report_directory;  // empty: none

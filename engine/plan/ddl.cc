@@ -769,8 +769,11 @@ std::string as_comment(const std::string& text) {
 }
 
 std::string script_of(const MigrationPlan& plan, const std::map<std::size_t, std::string>& refused) {
-  std::string script = "CREATE SCHEMA IF NOT EXISTS " + quote_identifier(plan.schema) + ";\n";
-  for (const TablePlan& table : plan.tables) script += "\n" + create_table_sql(table) + ";\n";
+  std::string script;
+  if (!plan.into_existing) {
+    script = "CREATE SCHEMA IF NOT EXISTS " + quote_identifier(plan.schema) + ";\n";
+    for (const TablePlan& table : plan.tables) script += "\n" + create_table_sql(table) + ";\n";
+  }
   script += "\n-- after the load\n";
   for (const StepPhase phase :
        {StepPhase::index, StepPhase::constraint, StepPhase::validate, StepPhase::finish, StepPhase::view}) {

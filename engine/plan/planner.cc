@@ -371,6 +371,7 @@ MigrationPlan plan_migration(const Catalog& catalog, const std::map<std::string,
     const TableInputs& input = inputs.at(plan.tables[i].source);
     planned.push_back({input.source, &plan.tables[i], input.facts});
   }
+  plan.into_existing = options.existing != nullptr;
   SchemaSteps after = options.existing != nullptr ? steps_onto(planned, *options.existing, plan.findings)
                                                   : steps_after_load(catalog, planned, relations);
   plan.steps = std::move(after.steps);

@@ -86,6 +86,17 @@ std::optional<TypeModifier> modifier_of(PgType type, std::int32_t modifier) {
     case PgType::timestamp:
     case PgType::timestamptz:
       return TypeModifier{modifier, -1};
+    case PgType::varchar:
+    case PgType::bpchar:
+      return TypeModifier{modifier - kHeader, -1};
+    case PgType::interval: {
+      // The upper half says which fields there are, the lower half how many digits of a second.
+      constexpr std::int32_t kAllFields = 0x7fff;
+      constexpr std::int32_t kAllDigits = 0xffff;
+      if ((modifier >> 16) != kAllFields) return std::nullopt;
+      const std::int32_t digits = modifier & 0xffff;
+      return TypeModifier{digits == kAllDigits ? -1 : digits, -1};
+    }
     default:
       return std::nullopt;
   }
