@@ -157,8 +157,8 @@ void add_migrate_options(CLI::App& app, MigrateOptions& options) {
       "full reads everything back and compares digests, count compares row counts,\nor none [full]")
       ->type_name("MODE");
   app.add_flag("--rebuild", options.rebuild,
-               "With --data-only: take indexes, keys, checks and triggers of the tables out of the\n"
-               "way, and put them back after the load");
+               "With --data-only: take indexes, keys, checks and triggers of the tables out of\n"
+               "the way, and put them back after the load");
   app.add_flag("--dry-run", options.dry_run, "Print the DDL and the ranges; change nothing");
   app.add_flag("--restart", options.restart, "Give up an earlier run, drop what it created and begin again");
   app.add_option("--report", options.report_directory,

@@ -49,11 +49,17 @@ std::vector<PlannedColumn> columns_to_judge(const MigrationPlan& plan) {
   return columns;
 }
 
+BadTextPolicy bad_text_for(const Mapping& mapping, const ColumnMapping* wish) {
+  return wish != nullptr && wish->bad_text ? *wish->bad_text : mapping.bad_text;
+}
+
 // Types and conversions of the user's must hold every value, or the run does not begin.
 void refuse_misfits(const std::vector<PlannedMisfit>& misfits, const Mapping& mapping, MigrationPlan& plan) {
   for (const PlannedMisfit& misfit : misfits) {
     const ColumnMapping* wish = wish_for(mapping, misfit.table, misfit.column);
     if (policy_for(mapping, wish) == MisfitPolicy::reject) continue;
+    const bool bad_text = misfit.reason == Misfit::invalid_utf8 || misfit.reason == Misfit::nul_character;
+    if (bad_text && bad_text_for(mapping, wish) == BadTextPolicy::reject) continue;
     const auto table = std::find_if(plan.tables.begin(), plan.tables.end(),
                                     [&](const TablePlan& planned) { return planned.source == misfit.table; });
     const auto column =
@@ -119,6 +125,7 @@ PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* e
     planned.plan = plan_migration(catalog, planned.outlines, plan);
     refuse_collisions(plan.collisions, options.mapping, planned.plan);
   }
+  check_conversions(options.mapping, planned.plan);
   refuse_misfits(find_misfits(*planned.snapshot, planned.plan, columns_to_judge(planned.plan), console, stop),
                  options.mapping, planned.plan);
   console.end_phase();

@@ -36,7 +36,8 @@ Generation generation_of(const SourceTable& source, const TablePlan& plan, const
 }
 
 std::string generated_expression(const SourceTable& source, const TablePlan& plan, const ColumnPlan& column) {
-  if (source.columns.at(column.place).generated == Generated::no) return {};
+  if (column.place >= source.columns.size()) return {};  // the rowid as a column
+  if (source.columns[column.place].generated == Generated::no) return {};
   return generation_of(source, plan, column).sql;
 }
 

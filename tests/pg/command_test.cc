@@ -233,6 +233,16 @@ TEST_F(CommandTest, LoadsWhatIncludeAndExcludeSelect) {
   EXPECT_EQ(tables("c"), "Users_old\nodd,name\n");
 }
 
+TEST_F(CommandTest, SchemaOnlyMakesEverythingButRowsAndTheRowsMayFollow) {
+  source(kFamily);
+  expect_exit(migrate({"--schema-only"}), 0);
+  EXPECT_EQ(value("SELECT count(*) FROM parent"), "0");
+  EXPECT_NE(value("SELECT count(*) FROM pg_constraint WHERE conrelid = 'parent'::regclass"), "0");
+  expect_exit(migrate({"--schema-only"}), 0);  // again: nothing left to do
+  expect_exit(migrate(), 0);
+  EXPECT_NE(value("SELECT count(*) FROM parent"), "0");
+}
+
 TEST_F(CommandTest, CommandLineWinsOverEnvironmentWinsOverFile) {
   source(kFamily);
   std::ofstream(folder_ / "sluice.toml")

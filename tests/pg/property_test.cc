@@ -619,6 +619,11 @@ std::vector<std::string> ladder(Intent intent) {
   return {};
 }
 
+bool holds_blob(const std::vector<Value>& values) {
+  return std::any_of(values.begin(), values.end(),
+                     [](const Value& value) { return value.storage_class == SQLITE_BLOB; });
+}
+
 bool holds_all(const std::string& type, const std::vector<Value>& values) {
   return std::all_of(values.begin(), values.end(),
                      [&](const Value& value) { return held(type, value).has_value(); });
@@ -775,6 +780,9 @@ class Migration {
       const auto [table, column] = place;
       const Intent intent = tables_[table].columns[column].declaration.intent;
       for (const std::string& type : ladder(intent)) {
+        // Bytes are not what texts become unasked; in a column of unknown intent only a blob makes them that.
+        if (type == "bytea" && intent == Intent::observed && !holds_blob(stored_[table].column(column)))
+          continue;
         if (holds_all(type, stored_[table].column(column))) {
           RC_FAIL("refused " + name_of(place) + ", which " + type + " holds: " + first.err);
         }
