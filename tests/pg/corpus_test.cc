@@ -597,6 +597,28 @@ TEST_P(Corpus, HasTheSameRootAfterItsFileWasWrittenAnew) {
   EXPECT_EQ(again.report.at("root"), migrated_->report.at("root"));
 }
 
+TEST_P(Corpus, HasNearlyAllOfItsSchemaAndReasonsForTheRest) {
+  const std::set<std::string> kinds = {"primary_key", "unique",      "index", "check",
+                                       "default",     "foreign_key", "view",  "generated"};
+  std::size_t created = 0;
+  std::size_t all = 0;
+  for (const json& object : migrated_->report.at("objects")) {
+    if (!kinds.contains(object.at("kind"))) continue;
+    ++all;
+    if (object.at("status") == "created") {
+      ++created;
+    } else {
+      EXPECT_NE(object.at("reason"), "") << object;
+      EXPECT_NE(object.at("sql"), "") << object;
+    }
+  }
+  const std::string name = GetParam();
+  const std::set<std::string> usual = {"sakila", "chinook", "northwind_efcore", "northwind_big",
+                                       "pocketbase_data"};
+  if (usual.contains(name)) EXPECT_GE(created * 100, all * 95) << created << " of " << all;
+  RecordProperty("created", std::to_string(created) + " of " + std::to_string(all));
+}
+
 // ---- What single files are here for ----
 
 // The corpus file, or the end of the test.
