@@ -299,12 +299,13 @@ bool SqliteConnection::stand_in_for_function() const {
     }
   }
   if (known.count(-1) > 0) return false;
-  const auto [stored, is_new] = stand_ins_.insert(std::move(name));
-  if (!is_new) return false;
+  const auto inserted = stand_ins_.insert(std::move(name));
+  if (!inserted.second) return false;
+  const std::string& stored = *inserted.first;  // as long as the connection: sets do not move what they hold
   const auto add = [&](int arguments) {
-    stand_in_calls_.insert(*stored + "(" + std::to_string(arguments) + ")");
-    return sqlite3_create_function_v2(get(), stored->c_str(), arguments, SQLITE_UTF8 | SQLITE_DETERMINISTIC,
-                                      const_cast<std::string*>(&*stored), refuse_call, nullptr, nullptr,
+    stand_in_calls_.insert(stored + "(" + std::to_string(arguments) + ")");
+    return sqlite3_create_function_v2(get(), stored.c_str(), arguments, SQLITE_UTF8 | SQLITE_DETERMINISTIC,
+                                      const_cast<std::string*>(&stored), refuse_call, nullptr, nullptr,
                                       nullptr) == SQLITE_OK;
   };
   if (known.empty()) return add(-1);

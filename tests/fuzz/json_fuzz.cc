@@ -41,7 +41,8 @@ void check(std::string_view text) {
   // Of several faults either names one.
   if (is_written(result)) fuzz::expect(checked == JsonCheck::ok, "what jsonb takes is JSON");
   if (checked == JsonCheck::ok) {
-    fuzz::expect(result != JsonbResult::malformed && result != JsonbResult::too_deep, "JSON is not malformed");
+    fuzz::expect(result != JsonbResult::malformed && result != JsonbResult::too_deep,
+                 "JSON is not malformed");
   }
   fuzz::expect(is_written(result) == (out.size() > 0), "written or not");
   if (is_written(result)) {

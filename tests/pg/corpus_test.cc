@@ -615,7 +615,9 @@ TEST_P(Corpus, HasNearlyAllOfItsSchemaAndReasonsForTheRest) {
   const std::string name = GetParam();
   const std::set<std::string> usual = {"sakila", "chinook", "northwind_efcore", "northwind_big",
                                        "pocketbase_data"};
-  if (usual.contains(name)) EXPECT_GE(created * 100, all * 95) << created << " of " << all;
+  if (usual.contains(name)) {
+    EXPECT_GE(created * 100, all * 95) << created << " of " << all;
+  }
   RecordProperty("created", std::to_string(created) + " of " + std::to_string(all));
 }
 
