@@ -41,9 +41,18 @@ std::vector<PlannedColumn> columns_to_judge(const MigrationPlan& plan) {
   std::vector<PlannedColumn> columns;
   for (const TablePlan& table : plan.tables) {
     for (const ColumnPlan& column : table.columns) {
-      const bool judge =
-          column.judge || column.conversion.any() || column.modifier.any() || !column.type_name.empty();
+      const bool judge = column.judge || column.conversion.any() || !column.type_name.empty();
       if (judge) columns.push_back({table.source, column.source});
+    }
+  }
+  return columns;
+}
+
+std::vector<PlannedColumn> lengths_to_judge(const MigrationPlan& plan) {
+  std::vector<PlannedColumn> columns;
+  for (const TablePlan& table : plan.tables) {
+    for (const ColumnPlan& column : table.columns) {
+      if (column.judge_length) columns.push_back({table.source, column.source});
     }
   }
   return columns;
@@ -53,6 +62,15 @@ BadTextPolicy bad_text_for(const Mapping& mapping, const ColumnMapping* wish) {
   return wish != nullptr && wish->bad_text ? *wish->bad_text : mapping.bad_text;
 }
 
+// REQUIRES: it is planned.
+const ColumnPlan& planned_column(const MigrationPlan& plan, const std::string& table_name,
+                                 const std::string& column_name) {
+  const auto table = std::find_if(plan.tables.begin(), plan.tables.end(),
+                                  [&](const TablePlan& planned) { return planned.source == table_name; });
+  return *std::find_if(table->columns.begin(), table->columns.end(),
+                       [&](const ColumnPlan& planned) { return planned.source == column_name; });
+}
+
 // Types and conversions of the user's must hold every value, or the run does not begin.
 void refuse_misfits(const std::vector<PlannedMisfit>& misfits, const Mapping& mapping, MigrationPlan& plan) {
   for (const PlannedMisfit& misfit : misfits) {
@@ -60,18 +78,14 @@ void refuse_misfits(const std::vector<PlannedMisfit>& misfits, const Mapping& ma
     if (policy_for(mapping, wish) == MisfitPolicy::reject) continue;
     const bool bad_text = misfit.reason == Misfit::invalid_utf8 || misfit.reason == Misfit::nul_character;
     if (bad_text && bad_text_for(mapping, wish) == BadTextPolicy::reject) continue;
-    const auto table = std::find_if(plan.tables.begin(), plan.tables.end(),
-                                    [&](const TablePlan& planned) { return planned.source == misfit.table; });
-    const auto column =
-        std::find_if(table->columns.begin(), table->columns.end(),
-                     [&](const ColumnPlan& planned) { return planned.source == misfit.column; });
+    const ColumnPlan& column = planned_column(plan, misfit.table, misfit.column);
     Finding finding;
     finding.table = misfit.table;
     finding.column = misfit.column;
-    const std::string conversion = describe(column->conversion);
+    const std::string conversion = describe(column.conversion);
     finding.what = fmt::format("{} not fit {}{} ({}), the first at {}",
                                misfit.rows == 1 ? "1 value does" : fmt::format("{} values do", misfit.rows),
-                               type_of(*column), conversion.empty() ? "" : " with " + conversion,
+                               type_of(column), conversion.empty() ? "" : " with " + conversion,
                                name_of(misfit.reason), misfit.key);
     finding.resolve = "choose another type, or " +
                       mapping_line(misfit.table, misfit.column, "on-misfit = \"reject\"") +
@@ -81,20 +95,26 @@ void refuse_misfits(const std::vector<PlannedMisfit>& misfits, const Mapping& ma
   }
 }
 
-// Keys that stay broken although sluice changed what it may change: a conversion of the user's breaks them.
+// Keys that stay broken although sluice changed what it may change: what the user asked for breaks them.
 void refuse_collisions(const std::vector<KeyCollision>& collisions, const Mapping& mapping,
                        MigrationPlan& plan) {
   for (const KeyCollision& collision : collisions) {
     for (const std::string& column : collision.columns) {
       const ColumnMapping* wish = wish_for(mapping, collision.table, column);
-      if (wish == nullptr || (!wish->type && !wish->conversion.any())) continue;
+      const bool wished = wish != nullptr && (wish->type || wish->conversion.any());
+      // By a flag for all columns, too.
+      const bool repaired = planned_column(plan, collision.table, column).conversion.bad_text != BadText::misfit;
+      if (!wished && !repaired) continue;
       Finding finding;
       finding.table = collision.table;
       finding.column = column;
-      finding.what = fmt::format("it would make {} of a unique key equal to others",
+      finding.what = fmt::format("{} would make {} of a unique key equal to others",
+                                 repaired ? "mending its texts" : "it",
                                  collision.rows == 1 ? "1 row" : fmt::format("{} rows", collision.rows));
-      finding.resolve = "leave the column as it is, or mend those keys first";
-      finding.origin = wish->origin;
+      finding.resolve = repaired ? mapping_line(collision.table, column, "bad-text = \"bytea\"") +
+                                       " or \"reject\", or mend those keys first"
+                                 : "leave the column as it is, or mend those keys first";
+      if (wish != nullptr) finding.origin = wish->origin;
       plan.findings.push_back(std::move(finding));
     }
   }
@@ -120,10 +140,18 @@ PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* e
   planned.facts = profile_source(*planned.snapshot, planned.plan, console, stop);
   plan.facts = &planned.facts;
   planned.plan = plan_migration(catalog, planned.outlines, plan);
+  // Before the keys are looked at: a row that does not fit would be in nobody's way.
+  for (const PlannedMisfit& misfit :
+       find_misfits(*planned.snapshot, planned.plan, lengths_to_judge(planned.plan), console, stop)) {
+    plan.lengths_given_up.emplace(misfit.table, misfit.column);
+  }
+  if (!plan.lengths_given_up.empty()) planned.plan = plan_migration(catalog, planned.outlines, plan);
   plan.collisions = find_key_collisions(*planned.snapshot, planned.plan, planned.facts, console, stop);
   if (!plan.collisions.empty()) {
     planned.plan = plan_migration(catalog, planned.outlines, plan);
-    refuse_collisions(plan.collisions, options.mapping, planned.plan);
+    const std::vector<KeyCollision> left =
+        find_key_collisions(*planned.snapshot, planned.plan, planned.facts, console, stop);
+    refuse_collisions(left, options.mapping, planned.plan);
   }
   check_conversions(options.mapping, planned.plan);
   refuse_misfits(find_misfits(*planned.snapshot, planned.plan, columns_to_judge(planned.plan), console, stop),

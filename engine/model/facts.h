@@ -30,13 +30,16 @@ enum class TextForm : std::uint8_t {
   boolean,        // the word list of io/wire/boolean.h
   json,           // a document of RFC 8259 that starts with { or [
   json_scalar,    // any other
-  jsonb_exact,    // json or json_scalar of which jsonb loses nothing but blanks and the order of keys
+  jsonb_exact,    // json or json_scalar of which jsonb loses nothing but blanks, the order of keys and the
+                  // spelling of numbers: it keeps values, so 1.0e2 becomes 100
   uuid,           // as parse_uuid takes it
   uuid_lower,     // a uuid in the form that PostgreSQL prints
   base64,         // 16 characters or more, strict Base64 with at least one of A-Z a-z
   plain_integer,  // an integer as it is printed: neither 007 nor +7 nor -0
 };
 inline constexpr std::size_t kTextFormCount = static_cast<std::size_t>(TextForm::plain_integer) + 1;
+
+inline constexpr std::uint32_t kCharactersCounted = std::uint32_t{1} << 20;
 
 // Why a value is shown as an example.
 enum class Surprise : std::uint8_t {
@@ -79,7 +82,7 @@ struct ColumnFacts {
   std::uint64_t texts_with_nul = 0;      // valid UTF-8 but for U+0000
   std::uint64_t texts_invalid_utf8 = 0;  // both together: texts that PostgreSQL refuses
   std::uint64_t texts_replaced = 0;  // contain U+FFFD, which in a UTF-16 file may stand for a lone surrogate
-  std::uint32_t characters_longest = 0;  // of texts; only kept up to 2^20
+  std::uint32_t characters_longest = 0;  // of texts; kCharactersCounted stands for any number from there on
   std::uint64_t blobs_of_16_bytes = 0;
   std::uint64_t blobs_of_text = 0;  // valid UTF-8 without NUL; empty ones too
   std::uint64_t bytes_longest = 0;  // of texts and blobs

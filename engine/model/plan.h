@@ -35,6 +35,8 @@ struct ColumnPlan {
   // Facts alone cannot tell whether every value fits (a type of the user's, a conversion): the encoder looks
   // at each value before the run begins.
   bool judge = false;
+  // The same of a modifier that is the declaration's, which is given up where a value does not fit it.
+  bool judge_length = false;
   // The form of every text matters, although the type asks for none: it refers to a key of numbers.
   bool examine_forms = false;
   // Why it arrives as it does, where that is not obvious: a comment of the plan.

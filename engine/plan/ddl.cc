@@ -54,7 +54,8 @@ std::optional<std::vector<std::string>> target_names(const TablePlan& plan,
 bool collation_matters(const TablePlan& plan, const SourceIndexColumn& column) {
   if (column.collation.empty() || fold_ascii(column.collation) == "binary") return false;
   const ColumnPlan* planned = find_column(plan, column.name);
-  return planned != nullptr && planned->type == PgType::text;
+  return planned != nullptr && (planned->type == PgType::text || planned->type == PgType::varchar ||
+                                planned->type == PgType::bpchar);
 }
 
 // "col" for an ascending key part, lower("col" COLLATE "C") DESC and so on for what we only propose.

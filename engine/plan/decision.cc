@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "engine/model/quote.h"
 #include "engine/plan/declared_type.h"
 
 namespace sluice {
@@ -363,19 +364,44 @@ class Decider {
         break;
       }
     }
-    if (!mapping_.keep_lengths) return;
-    const TypeModifier modifier = declared_modifier(column_.declared_type);
-    if (!modifier.any() || modifier.length == 0) return;
-    if (decision_.type == PgType::numeric && modifier.length <= 1000) {
-      // Only the encoder knows whether every value has so few digits.
-      decision_.modifier = modifier;
-      if (decision_.modifier.scale < 0) decision_.modifier.scale = 0;
-      decision_.judge = true;
-    }
-    keep_length(modifier);
+    if (mapping_.keep_lengths && declared_ == decision_.type) keep_length();
   }
 
-  void keep_length(const TypeModifier& modifier);
+  void keep_length() {
+    constexpr std::int32_t kDigitsMax = 1000;
+    constexpr std::int32_t kCharactersMax = 10'485'760;
+    TypeModifier modifier = declared_modifier(column_.declared_type);
+    if (modifier.length < 1) return;
+    if (decision_.type == PgType::numeric && modifier.length <= kDigitsMax &&
+        modifier.scale <= modifier.length) {
+      modifier.scale = std::max(modifier.scale, 0);
+      decision_.modifier = modifier;
+      decision_.judge_length = true;  // no fact counts digits
+    }
+    const bool characters = fold_ascii(column_.declared_type).find("char") != std::string::npos;
+    if (decision_.type == PgType::text && characters && modifier.scale < 0 &&
+        modifier.length <= kCharactersMax) {
+      keep_characters(modifier);
+    }
+  }
+
+  // CHAR(n) as well: SQLite does not pad, and PostgreSQL would.
+  void keep_characters(const TypeModifier& modifier) {
+    // Facts count the characters of texts as they are stored.
+    const bool counted = !decision_.conversion.any() && facts_->texts == facts_->values();
+    const std::uint32_t longest = facts_->characters_longest;
+    if (counted && longest < kCharactersCounted && longest > static_cast<std::uint32_t>(modifier.length)) {
+      if (!decision_.remark.empty()) return;
+      decision_.remark = std::string("declared ").append(column_.declared_type);
+      decision_.remark.append("; the longest text has ")
+          .append(count_of(longest, "character"))
+          .append(", so it arrives as text");
+      return;
+    }
+    decision_.type = PgType::varchar;
+    decision_.modifier = modifier;
+    decision_.judge_length = !counted || longest >= kCharactersCounted;
+  }
 
   void add_finding(std::string what, const std::string& where, std::string resolve) {
     Finding finding;
@@ -413,13 +439,20 @@ class Decider {
   ColumnDecision decision_;
 };
 
-void Decider::keep_length(const TypeModifier&) {}
-
 }  // namespace
 
 ColumnDecision decide_column(const SourceTable& table, std::size_t place, const ColumnFacts* facts,
                              const Mapping& mapping, bool apart) {
   return Decider(table, place, facts, mapping, apart).decide();
+}
+
+void give_up_length(const SourceColumn& column, ColumnDecision& decision) {
+  decision.judge_length = false;
+  decision.modifier = {};
+  if (decision.type == PgType::varchar) decision.type = PgType::text;
+  if (!decision.remark.empty()) return;
+  decision.remark = std::string("declared ").append(column.declared_type);
+  decision.remark.append(", which not every value fits, so it arrives as ").append(name_of(decision.type).sql);
 }
 
 std::string mapping_line(const std::string& table, const std::string& column, const std::string& setting) {

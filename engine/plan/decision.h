@@ -24,12 +24,18 @@ struct ColumnDecision {
   // Facts alone cannot tell whether every value fits: a type of the user's or a conversion. The encoder must
   // look at each value before the run begins.
   bool judge = false;
+  // The modifier is the declaration's (Mapping::keep_lengths), and only the encoder can tell whether every
+  // value fits it.
+  bool judge_length = false;
 };
 
 // `facts` may be null: then the intent alone decides. `apart`: the values are the key of rows that a type
 // with several spellings of one value would make equal, so they must stay as they are written.
 ColumnDecision decide_column(const SourceTable& table, std::size_t place, const ColumnFacts* facts,
                              const Mapping& mapping, bool apart);
+
+// Without the modifier: a value does not fit it. REQUIRES: decision.judge_length.
+void give_up_length(const SourceColumn& column, ColumnDecision& decision);
 
 // The key of the mapping that concerns a column, for findings: [tables."t".columns."c"] bad-text = "replace"
 std::string mapping_line(const std::string& table, const std::string& column, const std::string& setting);

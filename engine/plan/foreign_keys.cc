@@ -162,6 +162,7 @@ class Aligner {
     column.type = model.type;
     // The parent's own modifier may be too narrow for a value without a parent.
     column.modifier = {};
+    column.judge_length = false;
     ObjectOutcome outcome;
     outcome.kind = "column";
     outcome.table = plan.source;

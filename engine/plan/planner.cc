@@ -62,6 +62,7 @@ struct TableInputs {
   const TableFacts* facts = nullptr;     // null before the values were looked at
   const TableMapping* wishes = nullptr;  // null without any
   std::set<std::string> apart;           // columns of keys that a conversion would break
+  std::set<std::string> lengths_given_up;
 };
 
 // A rowid that no column carries, to be kept as a column.
@@ -74,11 +75,13 @@ const ColumnFacts* facts_at(const TableFacts* facts, std::size_t place) {
 ColumnDecision decide(const TableInputs& table, std::size_t place, const Mapping& mapping) {
   const ColumnFacts* facts = facts_at(table.facts, place);
   ColumnDecision decision = decide_column(*table.source, place, facts, mapping, false);
-  const bool several_spellings =
-      decision.type != PgType::int8 && decision.type != PgType::text && decision.type != PgType::bytea;
-  if (several_spellings && table.apart.contains(table.source->columns[place].name)) {
+  const SourceColumn& column = table.source->columns[place];
+  const bool several_spellings = decision.type != PgType::int8 && decision.type != PgType::text &&
+                                 decision.type != PgType::varchar && decision.type != PgType::bytea;
+  if (several_spellings && table.apart.contains(column.name)) {
     decision = decide_column(*table.source, place, facts, mapping, true);
   }
+  if (decision.judge_length && table.lengths_given_up.contains(column.name)) give_up_length(column, decision);
   return decision;
 }
 
@@ -124,6 +127,7 @@ ColumnPlan plan_column(const TableInputs& table, std::size_t place, const Mappin
   planned.conversion = decision.conversion;
   planned.remark = std::move(decision.remark);
   planned.judge = decision.judge;
+  planned.judge_length = decision.judge_length;
   if (table.source->rowid_alias == place && !decision.judge) {
     // Any INTEGER PRIMARY KEY assigns itself, with or without AUTOINCREMENT, and is never NULL.
     planned.type = PgType::int8;
@@ -328,6 +332,9 @@ MigrationPlan plan_migration(const Catalog& catalog, const std::map<std::string,
     for (const KeyCollision& collision : options.collisions) {
       if (collision.table == table->name)
         input.apart.insert(collision.columns.begin(), collision.columns.end());
+    }
+    for (const auto& [name, column] : options.lengths_given_up) {
+      if (name == table->name) input.lengths_given_up.insert(column);
     }
   }
   const auto has_name = [&](const SourceTable* table) {

@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/model/catalog.h"
@@ -31,6 +33,8 @@ struct PlanOptions {
   const SourceFacts* facts = nullptr;
   // Keys that the plan made without them would have broken.
   std::vector<KeyCollision> collisions;
+  // Columns (table and column of the source) of which not every value fits the declared length.
+  std::set<std::pair<std::string, std::string>> lengths_given_up;
   // The tables of the target whose columns and types are to be used; null where sluice makes the tables.
   const TargetCatalog* existing = nullptr;
 };

@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::uint64_t kSampledFirst = 256;
 constexpr std::uint64_t kSampledEvery = 64;
-constexpr std::uint64_t kLong = std::uint64_t{1} << 20;  // bytes worth showing, and characters worth counting
+constexpr std::uint64_t kLong = std::uint64_t{1} << 20;  // bytes worth showing
 constexpr std::uint64_t kExactInDouble = std::uint64_t{1} << 53;
 constexpr std::size_t kShownMax = 40;  // characters of a value
 
@@ -271,7 +271,7 @@ inline void TableProfile::add_text(Column& column, std::string_view text, Row ro
   const bool moment = column.moments && is_usual_timestamp(text);
   if (moment || is_plain(text)) [[likely]] {
     if (text.size() > facts.characters_longest) {
-      facts.characters_longest = static_cast<std::uint32_t>(std::min<std::uint64_t>(text.size(), kLong));
+      facts.characters_longest = static_cast<std::uint32_t>(std::min<std::uint64_t>(text.size(), kCharactersCounted));
     }
     if (text.empty()) ++facts.texts_empty;
   } else {
@@ -300,7 +300,8 @@ void TableProfile::add_unusual_text(Column& column, std::string_view text, Row r
   if (text.find("\xEF\xBF\xBD") != std::string_view::npos) ++facts.texts_replaced;
   if (text.size() > facts.characters_longest) {
     facts.characters_longest = static_cast<std::uint32_t>(
-        std::min(kLong, std::max<std::uint64_t>(facts.characters_longest, count_characters(text))));
+        std::min<std::uint64_t>(kCharactersCounted,
+                                std::max<std::uint64_t>(facts.characters_longest, count_characters(text))));
   }
   const std::uint64_t number = facts.texts - 1;
   if (!column.all_forms && number >= kSampledFirst && number % kSampledEvery != 0) return;

@@ -90,6 +90,64 @@ TEST(Decision, SaysThatAllZonedTimesLoseTheirOffset) {
   EXPECT_NE(decision.remark.find("offset"), std::string::npos);
 }
 
+TEST(Decision, KeepsACountOfCharactersByTheFacts) {
+  Decided column{"VARCHAR(3)", texts(2), {}};
+  column.mapping.keep_lengths = true;
+  column.facts.characters_longest = 3;
+  ColumnDecision decision = column.decide();
+  EXPECT_EQ(decision.type, PgType::varchar);
+  EXPECT_EQ(decision.modifier, (TypeModifier{3, -1}));
+  EXPECT_FALSE(decision.judge_length);
+  column.facts.characters_longest = 4;
+  decision = column.decide();
+  EXPECT_EQ(decision.type, PgType::text);
+  EXPECT_FALSE(decision.modifier.any());
+  EXPECT_EQ(decision.remark, "declared VARCHAR(3); the longest text has 4 characters, so it arrives as text");
+}
+
+TEST(Decision, LeavesALengthToTheEncoderWhereFactsDoNotCount) {
+  Decided column{"VARCHAR(2000000)", texts(2), {}};
+  column.mapping.keep_lengths = true;
+  column.facts.characters_longest = kCharactersCounted;
+  EXPECT_TRUE(column.decide().judge_length);
+  column.declared = "VARCHAR(3)";
+  column.facts.characters_longest = 4;
+  column.wish().conversion.encoding = TextEncoding::latin1;  // 4 before it, and perhaps 2 after it
+  EXPECT_TRUE(column.decide().judge_length);
+  EXPECT_EQ(column.decide().type, PgType::varchar);
+}
+
+TEST(Decision, GivesUpALengthThatTheEncoderRefutes) {
+  Decided column{"DECIMAL(4,1)", facts(), {}};
+  column.mapping.keep_lengths = true;
+  column.facts.reals = 1;
+  ColumnDecision decision = column.decide();
+  EXPECT_EQ(decision.type, PgType::numeric);
+  EXPECT_EQ(decision.modifier, (TypeModifier{4, 1}));
+  EXPECT_TRUE(decision.judge_length);
+  EXPECT_FALSE(decision.judge);
+  give_up_length(table_with(column.declared).columns[0], decision);
+  EXPECT_EQ(decision.type, PgType::numeric);
+  EXPECT_FALSE(decision.modifier.any());
+  EXPECT_EQ(decision.remark, "declared DECIMAL(4,1), which not every value fits, so it arrives as numeric");
+}
+
+TEST(Decision, KeepsNoLengthThatIsNone) {
+  for (const char* declared : {"DECIMAL(2,5)", "DECIMAL(2000)", "VARCHAR(0)", "VARCHAR(10,2)", "TEXT(5)",
+                               "VARCHAR(10485761)", "INT(11)", "FLOAT(7,3)", "DECIMAL"}) {
+    Decided column{declared, facts(), {}};
+    column.mapping.keep_lengths = true;
+    column.facts.nulls = 1;
+    EXPECT_FALSE(column.decide().modifier.any()) << declared;
+  }
+  // What a widened column was declared as says nothing of its new type.
+  Decided column{"DECIMAL(4,1)", texts(1), {}};
+  column.mapping.keep_lengths = true;
+  column.facts.characters_longest = 3;
+  EXPECT_EQ(column.decide().type, PgType::text);
+  EXPECT_FALSE(column.decide().modifier.any());
+}
+
 TEST(Decision, LeavesMixedZonesAsText) {
   Decided column{"TIMESTAMP", texts(4), {}};
   set(column.facts, TextForm::timestamptz, 3);
