@@ -7,6 +7,8 @@
 #include <array>
 #include <cstdio>
 
+#include "engine/app/printable.h"
+
 namespace sluice {
 namespace {
 
@@ -98,7 +100,8 @@ void Console::end_phase() { clear_line(); }
 
 void Console::say(const std::string& text) {
   clear_line();
-  fmt::print(stderr, "{}\n", text);
+  // Texts name tables and columns of a stranger's file.
+  fmt::print(stderr, "{}\n", printable(text));
 }
 
 void Console::clear_line() {

@@ -16,6 +16,7 @@
 #include "engine/app/objects.h"
 #include "engine/app/plan_file.h"
 #include "engine/app/planning.h"
+#include "engine/app/printable.h"
 #include "engine/app/report.h"
 #include "engine/app/verification.h"
 #include "engine/app/version.h"
@@ -468,7 +469,7 @@ class Migration {
     report_.phases.total = total_.seconds();
     report_.peak_memory_bytes = peak_memory_bytes();
     std::cout << summary_text(report_, options_.verify);
-    for (const std::string& difference : differences_) std::cout << "different: " << difference << "\n";
+    for (const std::string& difference : differences_) std::cout << "different: " << printable(difference) << "\n";
     if (!differences_.empty()) {
       std::cout << "the target was changed after the load, or lost rows; --restart loads it anew\n";
     }
@@ -491,8 +492,8 @@ class Migration {
         break;
       }
       std::cout << fmt::format("rejected: {} of {}: column {} ({} to {}) holds {}: {}\n",
-                               counted(group.rows, "row"), group.table, group.column,
-                               group.declared_type.empty() ? "no type" : group.declared_type,
+                               counted(group.rows, "row"), printable(group.table), printable(group.column),
+                               group.declared_type.empty() ? "no type" : printable(group.declared_type),
                                group.target_type, group.storage_class, group.reason);
     }
     const std::filesystem::path path =

@@ -7,12 +7,14 @@
 #include <exception>
 #include <iostream>
 #include <new>
+#include <string>
 #include <string_view>
 
 #include "engine/app/inspect.h"
 #include "engine/app/migrate.h"
 #include "engine/app/options.h"
 #include "engine/app/plan_command.h"
+#include "engine/app/printable.h"
 #include "engine/app/status.h"
 #include "engine/model/error.h"
 #include "engine/run/range_pipeline.h"
@@ -66,7 +68,15 @@ struct RunCommand {
   }
 };
 
-void complain(std::string_view what) { fmt::print(stderr, "sluice: {}\n", what); }
+// What it names may come from a stranger's file. Messages of the server may have several lines.
+void complain(std::string_view what) {
+  std::string text;
+  for (std::size_t end = what.find('\n'); end != std::string_view::npos; end = what.find('\n')) {
+    text += printable(what.substr(0, end)) + "\n";
+    what.remove_prefix(end + 1);
+  }
+  fmt::print(stderr, "sluice: {}\n", text + printable(what));
+}
 
 }  // namespace
 

@@ -13,6 +13,7 @@
 
 #include "engine/app/console.h"
 #include "engine/app/objects.h"
+#include "engine/app/printable.h"
 #include "engine/app/version.h"
 #include "engine/model/error.h"
 
@@ -104,16 +105,13 @@ std::string describe(const ObjectOutcome& object) {
 
 std::string summary_text(const Report& report, VerifyMode verify) {
   std::size_t width = 5;
-  for (const TableReport& table : report.tables) width = std::max(width, table.source.size());
+  for (const TableReport& table : report.tables) width = std::max(width, width_of(printable(table.source)));
   width = std::min<std::size_t>(width, 40);
   std::string text = fmt::format("{:<{}}  {:>13}  {:>9}  {:>10}  {:>9}  {}\n", "table", width, "rows",
                                  "rejected", "bytes", "seconds", "verified");
   TableReport total;
   for (const TableReport& table : report.tables) {
-    std::string name = table.source;
-    for (char& c : name) {
-      if (static_cast<unsigned char>(c) < 0x20) c = ' ';
-    }
+    const std::string name = printable(table.source);
     // An earlier call had loaded it when no time was spent here.
     const std::string seconds = table.seconds > 0 ? fmt::format("{:.2f}", table.seconds) : "-";
     text += fmt::format("{:<{}}  {:>13}  {:>9}  {:>10}  {:>9}  {}\n", name, width,

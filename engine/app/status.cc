@@ -8,6 +8,7 @@
 #include "engine/app/console.h"
 #include "engine/app/endpoints.h"
 #include "engine/app/objects.h"
+#include "engine/app/printable.h"
 #include "engine/app/report.h"
 #include "io/postgres/ledger.h"
 
@@ -25,7 +26,7 @@ struct TableState {
 
 void print_run(Connection& connection, const RunRecord& run) {
   std::cout << fmt::format("run {}  {}\n  source {}\n  schema {}, began {} UTC{}\n", run.run_id,
-                           name_of(run.state), run.source, run.schema, run.started_at,
+                           name_of(run.state), printable(run.source), printable(run.schema), run.started_at,
                            run.finished_at.empty() ? "" : ", ended " + run.finished_at + " UTC");
   if (!run.root.empty()) std::cout << "  root " << run.root << "\n";
   if (run.state == RunState::loading) {
@@ -48,7 +49,7 @@ void print_run(Connection& connection, const RunRecord& run) {
   for (std::size_t i = 0; i < tables.size(); ++i) {
     const TableState& state = states[i];
     const double rate = state.seconds > 0 ? static_cast<double>(state.rows) / state.seconds : 0;
-    std::cout << fmt::format("  {:<32}  {:>5}/{:<5}  {:>13}  {:>9}  {:>10}  {:>12}\n", tables[i].source,
+    std::cout << fmt::format("  {:<32}  {:>5}/{:<5}  {:>13}  {:>9}  {:>10}  {:>12}\n", printable(tables[i].source),
                              state.ranges_done, state.ranges, human_count(state.rows),
                              human_count(state.rejected), human_bytes(state.bytes),
                              human_count(static_cast<std::uint64_t>(rate)));
@@ -58,17 +59,17 @@ void print_run(Connection& connection, const RunRecord& run) {
       std::count_if(steps.begin(), steps.end(), [](const StepRecord& step) { return step.done; });
   std::cout << fmt::format("  steps after the load: {} of {} done\n", done, steps.size());
   for (const ObjectOutcome& object : objects_of_steps(steps)) {
-    if (!object.created) std::cout << "  not created: " << describe(object) << "\n";
-    if (object.created && !object.reason.empty()) std::cout << "  created, but: " << describe(object) << "\n";
+    if (!object.created) std::cout << "  not created: " << printable(describe(object)) << "\n";
+    if (object.created && !object.reason.empty()) std::cout << "  created, but: " << printable(describe(object)) << "\n";
   }
   for (const StepRecord& step : steps) {
     if (!step.rebuild || step.done) continue;
-    std::cout << fmt::format("  to be put back: {} {} of {}: {}\n", step.object.kind, step.object.name,
-                             step.object.table, step.object.sql);
+    std::cout << fmt::format("  to be put back: {} {} of {}: {}\n", step.object.kind, printable(step.object.name),
+                             printable(step.object.table), printable(step.object.sql));
   }
   for (const FailureGroup& group : group_failures(connection, run.run_id)) {
-    std::cout << fmt::format("  rejected: {} of {}: column {}: {}\n", counted(group.rows, "row"), group.table,
-                             group.column, group.reason);
+    std::cout << fmt::format("  rejected: {} of {}: column {}: {}\n", counted(group.rows, "row"),
+                             printable(group.table), printable(group.column), printable(group.reason));
   }
 }
 
@@ -85,7 +86,7 @@ int status(const StatusOptions& options) {
     for (const RunRecord& run : runs) {
       if (run.state == RunState::superseded) {
         std::cout << fmt::format("run {}  superseded\n  source {}, schema {}, began {} UTC\n", run.run_id,
-                                 run.source, run.schema, run.started_at);
+                                 printable(run.source), printable(run.schema), run.started_at);
       } else {
         print_run(connection, run);
       }

@@ -217,6 +217,11 @@ class Decider {
           .append(classes())
           .append(", so it arrives as ")
           .append(name_of(chosen).sql);
+    } else if (wanted == PgType::jsonb && chosen == PgType::json) {
+      decision_.remark = std::to_string(misfits(wanted));
+      decision_.remark.append(" of ")
+          .append(count_of(facts_->values(), "document"))
+          .append(" would lose something as jsonb, such as a repeated key, so it arrives as json");
     } else if (chosen != wanted) {
       decision_.remark = std::string("declared ").append(column_.declared_type);
       decision_.remark.append("; ")

@@ -150,6 +150,11 @@ std::string readable_name(const std::string& name) {
 
 std::string describe_key(const TablePlan& plan, Row row) {
   if (plan.row_key == RowKey::rowid) return "rowid = " + literal_of(row[plan.columns.size()]);
+  const bool has_null = std::any_of(plan.key_columns.begin(), plan.key_columns.end(),
+                                    [&](std::size_t column) { return row[column].is_null(); });
+  for (std::size_t i = 0; has_null && !plan.rowid_name.empty() && i < plan.columns.size(); ++i) {
+    if (plan.columns[i].source == plan.rowid_name) return "rowid = " + literal_of(row[i]);
+  }
   std::string key;
   for (const std::size_t column : plan.key_columns) {
     if (!key.empty()) key += " and ";

@@ -64,7 +64,7 @@ class TableProfile {
 };
 
 // The key of the row, as SQL would write it: "id = 17", "rowid = 3", "a = 'x' and b = 2". Empty where rows
-// of the plan have none.
+// of the plan have none. A NULL in the key names no row: then it is the rowid, where the plan has a column of it.
 std::string describe_key(const TablePlan& plan, Row row);
 
 }  // namespace sluice

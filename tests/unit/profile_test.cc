@@ -178,7 +178,7 @@ TEST(ProfileSource, CountsNullsInKeys) {
       "CREATE TABLE t(k TEXT PRIMARY KEY, v); INSERT INTO t VALUES ('a', 1), (NULL, 2), (NULL, 3);");
   const TableFacts facts = profiled.facts("t");
   EXPECT_EQ(facts.columns[0].nulls, 2U);
-  EXPECT_EQ(example_of(facts.columns[0], Surprise::null_in_key).key, "k is NULL");
+  EXPECT_EQ(example_of(facts.columns[0], Surprise::null_in_key).key, "rowid = 2");
 }
 
 TEST(ProfileSource, ShowsIntegersBeyondDoublesOnlyBesideReals) {
