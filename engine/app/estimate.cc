@@ -41,38 +41,18 @@ double text_bytes(const ColumnFacts& facts) {
 }
 
 Width width_of(const ColumnPlan& column, const ColumnFacts& facts) {
+  const PgTypeName& stored = name_of(column.type);
+  if (stored.bytes > 0) return {static_cast<double>(stored.bytes), static_cast<double>(stored.alignment)};
   switch (column.type) {
-    case PgType::boolean:
-      return {1, 1};
-    case PgType::int2:
-      return {2, 2};
-    case PgType::int4:
-    case PgType::float4:
-    case PgType::date:
-      return {4, 4};
-    case PgType::int8:
-    case PgType::float8:
-    case PgType::time:
-    case PgType::timestamp:
-    case PgType::timestamptz:
-      return {8, 8};
-    case PgType::uuid:
-      return {16, 1};
-    case PgType::interval:
-      return {16, 8};
     case PgType::numeric:
       return variable(2 + 2 * std::ceil((facts.reals > 0 ? 12 : text_bytes(facts)) / 4));
     case PgType::jsonb:
       return variable(8 + text_bytes(facts) * 1.1);
     case PgType::bytea:
       return variable(text_bytes(facts) * (column.conversion.base64 == Base64::none ? 1 : 0.75));
-    case PgType::text:
-    case PgType::varchar:
-    case PgType::bpchar:
-    case PgType::json:
+    default:
       return variable(text_bytes(facts));
   }
-  return {kUnknownWidth, 1};
 }
 
 double filled(const ColumnFacts& facts, std::uint64_t rows) {

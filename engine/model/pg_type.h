@@ -38,28 +38,32 @@ struct PgTypeName {
   PgType type;
   std::string_view sql;  // without a modifier, as format_type() prints it and as DDL takes it
   std::uint32_t oid;     // pg_type.oid, fixed since the type exists
+  // In a row: pg_type.typlen, 0 where the size varies, and typalign. Short values of varying size are not
+  // aligned.
+  std::uint8_t bytes;
+  std::uint8_t alignment;
 };
 
 inline constexpr std::array<PgTypeName, kPgTypeCount> kPgTypeNames = {{
-    {PgType::int2, "smallint", 21},
-    {PgType::int4, "integer", 23},
-    {PgType::int8, "bigint", 20},
-    {PgType::float8, "double precision", 701},
-    {PgType::numeric, "numeric", 1700},
-    {PgType::boolean, "boolean", 16},
-    {PgType::text, "text", 25},
-    {PgType::bytea, "bytea", 17},
-    {PgType::date, "date", 1082},
-    {PgType::time, "time without time zone", 1083},
-    {PgType::timestamp, "timestamp without time zone", 1114},
-    {PgType::timestamptz, "timestamp with time zone", 1184},
-    {PgType::json, "json", 114},
-    {PgType::jsonb, "jsonb", 3802},
-    {PgType::uuid, "uuid", 2950},
-    {PgType::float4, "real", 700},
-    {PgType::varchar, "character varying", 1043},
-    {PgType::bpchar, "bpchar", 1042},
-    {PgType::interval, "interval", 1186},
+    {PgType::int2, "smallint", 21, 2, 2},
+    {PgType::int4, "integer", 23, 4, 4},
+    {PgType::int8, "bigint", 20, 8, 8},
+    {PgType::float8, "double precision", 701, 8, 8},
+    {PgType::numeric, "numeric", 1700, 0, 1},
+    {PgType::boolean, "boolean", 16, 1, 1},
+    {PgType::text, "text", 25, 0, 1},
+    {PgType::bytea, "bytea", 17, 0, 1},
+    {PgType::date, "date", 1082, 4, 4},
+    {PgType::time, "time without time zone", 1083, 8, 8},
+    {PgType::timestamp, "timestamp without time zone", 1114, 8, 8},
+    {PgType::timestamptz, "timestamp with time zone", 1184, 8, 8},
+    {PgType::json, "json", 114, 0, 1},
+    {PgType::jsonb, "jsonb", 3802, 0, 1},
+    {PgType::uuid, "uuid", 2950, 16, 1},
+    {PgType::float4, "real", 700, 4, 4},
+    {PgType::varchar, "character varying", 1043, 0, 1},
+    {PgType::bpchar, "bpchar", 1042, 0, 1},
+    {PgType::interval, "interval", 1186, 16, 8},
 }};
 
 constexpr const PgTypeName& name_of(PgType type) { return kPgTypeNames[static_cast<std::size_t>(type)]; }

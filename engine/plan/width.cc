@@ -7,43 +7,6 @@
 namespace sluice {
 namespace {
 
-struct Storage {
-  std::size_t bytes = 0;      // 0 for a varying size
-  std::size_t alignment = 1;  // short values of varying size are not aligned
-};
-
-Storage storage_of(PgType type) {
-  switch (type) {
-    case PgType::int2:
-      return {2, 2};
-    case PgType::int4:
-    case PgType::float4:
-    case PgType::date:
-      return {4, 4};
-    case PgType::int8:
-    case PgType::float8:
-    case PgType::time:
-    case PgType::timestamp:
-    case PgType::timestamptz:
-      return {8, 8};
-    case PgType::boolean:
-      return {1, 1};
-    case PgType::uuid:
-      return {16, 1};
-    case PgType::interval:
-      return {16, 8};
-    case PgType::numeric:
-    case PgType::text:
-    case PgType::varchar:
-    case PgType::bpchar:
-    case PgType::bytea:
-    case PgType::json:
-    case PgType::jsonb:
-      break;
-  }
-  return {0, 1};
-}
-
 // Every value of a varying size has at least its header of a byte; numeric has two more.
 constexpr std::size_t kShortHeaderBytes = 1;
 constexpr std::size_t kShortestNumericBytes = 3;
@@ -89,7 +52,7 @@ RowWidth width_of(const TablePlan& plan, const TableFacts* facts) {
   bool always_nulls = false;
   for (const ColumnPlan& column : plan.columns) {
     const ColumnFacts* known = facts_at(facts, column.place);
-    const Storage storage = storage_of(column.type);
+    const PgTypeName& storage = name_of(column.type);
     const bool always = column.not_null || (known != nullptr && facts->rows > 0 && known->nulls == 0);
     const bool ever = always || known == nullptr || known->values() > 0;
     if (!ever) always_nulls = true;

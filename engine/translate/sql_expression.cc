@@ -72,11 +72,11 @@ constexpr std::array<std::string_view, 56> kReserved = {
 
 using Problem = SqlProblem;
 
-class Parser {
+class Parser : private TokenCursor {
  public:
   explicit Parser(const std::vector<Token>& tokens, SubqueryReader* subqueries = nullptr, std::size_t at = 0,
                   int depth = 0)
-      : tokens_(tokens), subqueries_(subqueries), at_(at), depth_(depth) {}
+      : TokenCursor(tokens, at), subqueries_(subqueries), depth_(depth) {}
 
   // One expression, and where it ends.
   ExpressionPtr part(std::size_t& at) {
@@ -114,23 +114,6 @@ class Parser {
 
   // ---- tokens ----
 
-  [[nodiscard]] const Token& now() const { return tokens_[at_]; }
-  [[nodiscard]] const Token& ahead(std::size_t count) const {
-    return tokens_[std::min(at_ + count, tokens_.size() - 1)];
-  }
-  void advance() {
-    if (at_ + 1 < tokens_.size()) ++at_;
-  }
-  bool take_symbol(std::string_view symbol) {
-    if (!is_symbol(now(), symbol)) return false;
-    advance();
-    return true;
-  }
-  bool take_word(std::string_view word) {
-    if (!is_word(now(), word)) return false;
-    advance();
-    return true;
-  }
   void expect_symbol(std::string_view symbol) {
     if (!take_symbol(symbol)) unexpected();
   }
@@ -569,9 +552,7 @@ class Parser {
     return made;
   }
 
-  const std::vector<Token>& tokens_;
   SubqueryReader* subqueries_;  // null where no SELECT may stand
-  std::size_t at_ = 0;
   int depth_ = 0;
 };
 

@@ -16,9 +16,9 @@ constexpr std::array<std::string_view, 11> kNoAlias = {
 
 [[noreturn]] void fail(std::string text) { throw SqlProblem{std::move(text)}; }
 
-class SelectParser : public SubqueryReader {
+class SelectParser : public SubqueryReader, private TokenCursor {
  public:
-  SelectParser(std::string_view sql, const std::vector<Token>& tokens) : sql_(sql), tokens_(tokens) {}
+  SelectParser(std::string_view sql, const std::vector<Token>& tokens) : TokenCursor(tokens), sql_(sql) {}
 
   ViewDefinition view() {
     ViewDefinition view;
@@ -49,23 +49,6 @@ class SelectParser : public SubqueryReader {
  private:
   // ---- tokens ----
 
-  [[nodiscard]] const Token& now() const { return tokens_[at_]; }
-  [[nodiscard]] const Token& ahead(std::size_t count) const {
-    return tokens_[std::min(at_ + count, tokens_.size() - 1)];
-  }
-  void advance() {
-    if (at_ + 1 < tokens_.size()) ++at_;
-  }
-  bool take_symbol(std::string_view symbol) {
-    if (!is_symbol(now(), symbol)) return false;
-    advance();
-    return true;
-  }
-  bool take_word(std::string_view word) {
-    if (!is_word(now(), word)) return false;
-    advance();
-    return true;
-  }
   void expect_symbol(std::string_view symbol) {
     if (!take_symbol(symbol)) unexpected();
   }
@@ -297,8 +280,6 @@ class SelectParser : public SubqueryReader {
   }
 
   std::string_view sql_;
-  const std::vector<Token>& tokens_;
-  std::size_t at_ = 0;
 };
 
 // ---- the tables in it ----

@@ -2,6 +2,7 @@
 // SQL text as SQLite cuts it into words (https://www.sqlite.org/lang_keywords.html, tokenize.c). Takes any
 // bytes whatsoever, in one pass and without recursion.
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -45,6 +46,33 @@ bool is_symbol(const Token& token, std::string_view symbol);
 
 // True for what may name a column, a table or a collation.
 bool is_name(const Token& token);
+
+// A place among tokens, for parsers that look one or two ahead. The tokens must outlive it.
+class TokenCursor {
+ protected:
+  explicit TokenCursor(const std::vector<Token>& tokens, std::size_t at = 0) : tokens_(tokens), at_(at) {}
+
+  [[nodiscard]] const Token& now() const { return tokens_[at_]; }
+  [[nodiscard]] const Token& ahead(std::size_t count) const {
+    return tokens_[std::min(at_ + count, tokens_.size() - 1)];
+  }
+  void advance() {
+    if (at_ + 1 < tokens_.size()) ++at_;
+  }
+  bool take_symbol(std::string_view symbol) {
+    if (!is_symbol(now(), symbol)) return false;
+    advance();
+    return true;
+  }
+  bool take_word(std::string_view word) {
+    if (!is_word(now(), word)) return false;
+    advance();
+    return true;
+  }
+
+  const std::vector<Token>& tokens_;
+  std::size_t at_;
+};
 
 // The index of the token after the group that the "(" at `open` begins; nothing when it is never closed.
 // REQUIRES: tokens[open] is "(".

@@ -32,4 +32,25 @@ inline void expect(bool holds, const char* what) {
   std::abort();
 }
 
+// SQL that was made of a stranger's: outside of literals and quoted names, no semicolon, and parentheses in
+// pairs.
+inline void expect_one_piece(std::string_view sql) {
+  int depth = 0;
+  char quote = 0;
+  for (const char c : sql) {
+    if (quote != 0) {
+      if (c == quote) quote = 0;
+    } else if (c == '\'' || c == '"') {
+      quote = c;
+    } else if (c == '(') {
+      ++depth;
+    } else if (c == ')') {
+      expect(--depth >= 0, "parentheses close what was opened");
+    } else {
+      expect(c != ';' && c != '\0', "one piece and nothing after it");
+    }
+  }
+  expect(depth == 0 && quote == 0, "whatever is opened is closed");
+}
+
 }  // namespace sluice::fuzz

@@ -37,22 +37,7 @@ Tables make_tables() {
 void check(const ViewTranslation& translation) {
   fuzz::expect(translation.select.empty() != translation.reason.empty(), "translated or refused");
   fuzz::expect(translation.reason.find('\n') == std::string::npos, "the reason is one line");
-  int depth = 0;
-  char quote = 0;
-  for (const char c : translation.select) {
-    if (quote != 0) {
-      if (c == quote) quote = 0;
-    } else if (c == '\'' || c == '"') {
-      quote = c;
-    } else if (c == '(') {
-      ++depth;
-    } else if (c == ')') {
-      fuzz::expect(--depth >= 0, "parentheses close what was opened");
-    } else {
-      fuzz::expect(c != ';' && c != '\0', "one statement and nothing after it");
-    }
-  }
-  fuzz::expect(depth == 0 && quote == 0, "whatever is opened is closed");
+  fuzz::expect_one_piece(translation.select);
 }
 
 }  // namespace
