@@ -169,6 +169,8 @@ std::string take_date_format(ColumnMapping& column, const toml::node& value) {
 
 constexpr std::array kColumnKeys = {
     Key<ColumnMapping>{"target", take_column_target},
+    Key<ColumnMapping>{"exclude", [](ColumnMapping& column,
+                                     const toml::node& value) { return take_flag(column.exclude, value); }},
     Key<ColumnMapping>{"type", take_type},
     Key<ColumnMapping>{"epoch",
                        [](ColumnMapping& column, const toml::node& value) {

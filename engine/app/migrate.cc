@@ -88,8 +88,9 @@ class Migration {
     try {
       if (options_.data_only) read_existing_tables();
       make_plan();
-      if (options_.dry_run) return print_plan();
+      if (options_.dry_run) print_plan();
       refuse_findings(plan_, console_);
+      if (options_.dry_run) return 0;
       if (connections_.empty()) connect_target();
       begin();
       load();
@@ -160,10 +161,7 @@ class Migration {
     });
   }
 
-  int print_plan() const {
-    std::cout << plan_script_of(plan_);
-    return 0;
-  }
+  void print_plan() const { std::cout << plan_script_of(plan_) << std::flush; }
 
   // The tables of the target decide, so they are read before there is a plan.
   void read_existing_tables() {

@@ -463,6 +463,7 @@ Command parse_command_line(int argc, const char* const* argv) {
   if (migrate.rebuild && !migrate.data_only) {
     throw Error(Fault::usage, "--rebuild is for tables that exist", "give it together with --data-only");
   }
+  if (migrate.schema_only) migrate.verify = VerifyMode::none;  // there are no rows to be sure of
   if (migrate.data_only && migrate.schema_only) {
     throw Error(Fault::usage, "--data-only and --schema-only leave nothing to do", "give one of them");
   }

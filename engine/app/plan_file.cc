@@ -272,7 +272,8 @@ class PlanWriter {
   }
 
   static std::string fate_of(const ObjectOutcome& object) {
-    return (object.created ? "arrives changed: " : "not created: ") + describe(object);
+    if (!object.created) return "not created: " + describe(object);
+    return (object.reason.empty() ? "arrives: " : "arrives changed: ") + describe(object);
   }
 
   // What belongs to no planned table.

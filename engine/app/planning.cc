@@ -87,9 +87,13 @@ void refuse_misfits(const std::vector<PlannedMisfit>& misfits, const Mapping& ma
                                misfit.rows == 1 ? "1 value does" : fmt::format("{} values do", misfit.rows),
                                type_of(column), conversion.empty() ? "" : " with " + conversion,
                                name_of(misfit.reason), misfit.key);
-    finding.resolve = "choose another type, or " +
-                      mapping_line(misfit.table, misfit.column, "on-misfit = \"reject\"") +
-                      " to leave those rows out";
+    if (misfit.reason == Misfit::zone_missing) {
+      finding.resolve =
+          mapping_line(misfit.table, misfit.column, "naive-as-utc = true") + " if they are UTC, ";
+    }
+    finding.resolve += (plan.into_existing ? "another type in the target, or " : "choose another type, or ") +
+                       mapping_line(misfit.table, misfit.column, "on-misfit = \"reject\"") +
+                       " to leave those rows out";
     if (wish != nullptr) finding.origin = wish->type_origin.empty() ? wish->origin : wish->type_origin;
     plan.findings.push_back(std::move(finding));
   }

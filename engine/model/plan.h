@@ -37,6 +37,9 @@ struct ColumnPlan {
   bool judge = false;
   // The same of a modifier that is the declaration's, which is given up where a value does not fit it.
   bool judge_length = false;
+  // A boolean of which some values were spelled as words: SQLite, which sees texts there, takes 't' for false
+  // and for another value than 1, so no expression over it means the same.
+  bool respelled = false;
   // The form of every text matters, although the type asks for none: it refers to a key of numbers.
   bool examine_forms = false;
   // Why it arrives as it does, where that is not obvious: a comment of the plan.

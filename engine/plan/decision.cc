@@ -251,17 +251,42 @@ class Decider {
   // What the user could say to have the type that was declared.
   void remark_how_to_keep(PgType wanted, PgType chosen) {
     if (is_temporal(wanted) && is_number(chosen)) {
-      decision_.remark.append("; epoch = \"s\" or the like makes it a time");
+      decision_.remark.append("; epoch = \"").append(likely_unit()).append("\" would make it a time");
     } else if (wanted == PgType::uuid && chosen == PgType::bytea) {
       decision_.remark.append("; uuid-bytes = \"be\" or \"dotnet\" makes it a uuid");
     } else if (wanted == PgType::uuid && facts_->integers + facts_->reals > 0) {
       decision_.remark.append(
           "; SQLite turned digits into numbers here, so those values are damaged already");
-    } else if (facts_->texts_empty > 0 && misfits(wanted) <= facts_->texts_empty && !is_text_repaired()) {
-      decision_.remark.append("; all of them are empty, and empty-as-null = true makes them NULL");
-    } else if (is_temporal(wanted) && facts_->of_form(TextForm::zero_date) > 0) {
-      decision_.remark.append("; zero-date-as-null = true makes zero dates NULL");
+    } else {
+      remark_what_could_be_null(wanted);
     }
+  }
+
+  // Empty texts and zero dates stand for NULL in many applications; what is asked for already is not advised.
+  void remark_what_could_be_null(PgType wanted) {
+    const bool empty = facts_->texts_empty > 0 && !decision_.conversion.empty_as_null && !is_text_repaired();
+    const bool zero = is_temporal(wanted) && facts_->of_form(TextForm::zero_date) > 0 &&
+                      !decision_.conversion.zero_date_as_null;
+    const std::uint64_t cured = (empty ? facts_->texts_empty : 0) +
+                                (zero ? facts_->of_form(TextForm::zero_date) : 0);
+    if (cured == 0 || misfits(wanted) > cured) return;
+    decision_.remark.append("; with ")
+        .append(empty ? "empty-as-null = true" : "")
+        .append(empty && zero ? " and " : "")
+        .append(zero ? "zero-date-as-null = true" : "")
+        .append(" it would be ")
+        .append(name_of(wanted).sql);
+  }
+
+  // By the size of the numbers, for moments of our days.
+  [[nodiscard]] const char* likely_unit() const {
+    const std::int64_t largest = std::max(facts_->integer_max, facts_->integer_min == INT64_MIN
+                                                                   ? INT64_MAX
+                                                                   : -facts_->integer_min);
+    if (facts_->integers == 0) return "julian";
+    if (largest < 100'000'000'000) return "s";
+    if (largest < 100'000'000'000'000) return "ms";
+    return largest < 100'000'000'000'000'000 ? "us" : "ns";
   }
 
   // "2 integers, 1 text"

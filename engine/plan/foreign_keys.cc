@@ -100,18 +100,8 @@ class Aligner {
       child->conversion.text_as_number = true;
       return true;
     }
-    ColumnPlan text;
-    text.type = PgType::text;
-    const bool child_fits = child->type == PgType::text || can_become(*child_plan, *child, PgType::text);
-    const bool parent_fits = parent->type == PgType::text || can_become(*parent_plan, *parent, PgType::text);
-    if (!child_fits || !parent_fits) return false;
-    if (child->type != PgType::text) change(*child_plan, *child, text, "as is " + pair);
-    if (parent->type != PgType::text) {
-      change(*parent_plan, *parent, text,
-             "as is " + quote_identifier(child_table) + "." + quote_identifier(child_column) +
-                 ", which refers to it");
-    }
-    return true;
+    // Never the parent for the sake of one child: all the others, and whoever asks for it, would follow.
+    return false;
   }
 
   std::vector<ObjectOutcome> outcomes() && { return std::move(outcomes_); }

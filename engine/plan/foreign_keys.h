@@ -23,7 +23,7 @@ struct ParentKey {
 ParentKey find_parent_key(const Catalog& catalog, const SourceForeignKey& key);
 
 // Gives the columns of a foreign key the type of the parent's key where they differ and every value of the
-// child fits (texts of whole numbers fit a bigint), or both of them text where only that fits: SQLite
+// child fits (texts that are written as whole numbers fit a bigint); never the parent's. SQLite
 // compares with the parent's affinity, while PostgreSQL refuses a key between two types (42804). Changes only
 // columns for which `may_change` says yes (those whose type nobody asked for); never an identity or a column
 // with a conversion. Returns an outcome of kind "column" for each change.

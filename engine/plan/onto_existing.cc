@@ -164,7 +164,17 @@ class Matcher {
            mapping_of(source_.name, column.name) + " target = \"...\", or exclude = true");
       return;
     }
-    if (existing->generated) return;  // the server computes it, and takes no value
+    if (existing->generated) {
+      // The server computes it and takes no value. Where the source computes its own, nothing is lost but
+      // what the two expressions differ in, which is said.
+      if (column.generated == Generated::no) {
+        find(column.name,
+             "column " + quote_identifier(existing->name) +
+                 " of the target is generated and takes no value of the source",
+             mapping_of(source_.name, column.name) + " exclude = true to leave it to the target");
+      }
+      return;
+    }
     if (!existing->supported) {
       find(column.name, "the target's type " + existing->type_name + " is not one that sluice writes",
            mapping_of(source_.name, column.name) + " exclude = true, or another type in the target");
@@ -338,9 +348,11 @@ void leave_out_columns(const PlannedTable& table, const ExistingTable& existing,
     object.kind = "column";
     object.table = table.source->name;
     object.name = table.source->columns[place].name;
-    object.created = is_generated(object.name);
-    object.reason = object.created ? "the target computes it: its values are neither sent nor compared"
-                                   : "left out by the mapping";
+    object.reason = is_generated(object.name)
+                        ? "the target computes it: its values are neither sent nor compared"
+                        : "left out by the mapping";
+    object.sql = quote_identifier(object.name) + " " + table.source->columns[place].declared_type;
+    object.proposal = "compare the two definitions";
     left_out.push_back(std::move(object));
   }
   for (const ColumnPlan& column : table.plan->columns) {

@@ -128,6 +128,8 @@ ColumnPlan plan_column(const TableInputs& table, std::size_t place, const Mappin
   planned.remark = std::move(decision.remark);
   planned.judge = decision.judge;
   planned.judge_length = decision.judge_length;
+  const ColumnFacts* facts = facts_at(table.facts, place);
+  planned.respelled = planned.type == PgType::boolean && facts != nullptr && facts->texts > 0;
   if (table.source->rowid_alias == place && !decision.judge) {
     // Any INTEGER PRIMARY KEY assigns itself, with or without AUTOINCREMENT, and is never NULL.
     planned.type = PgType::int8;
@@ -160,11 +162,65 @@ bool keeps_rowid(const TableInputs& table, const Mapping& mapping) {
   return wished ? *table.wishes->keep_rowid : mapping.keep_rowid;
 }
 
+// A column that the mapping leaves out; one of the key cannot be.
+bool is_left_out(const TableInputs& table, std::size_t place, MigrationPlan& plan) {
+  const SourceColumn& column = table.source->columns[place];
+  const ColumnMapping* wish = find_column(table.wishes, column.name);
+  if (wish == nullptr || !wish->exclude) return false;
+  if (column.key_position > 0) {
+    plan.findings.push_back({table.source->name, column.name,
+                             "it is part of the primary key and cannot be left out",
+                             "take exclude = true away, or leave out the table", wish->origin});
+    return false;
+  }
+  ObjectOutcome object;
+  object.kind = "column";
+  object.table = table.source->name;
+  object.name = column.name;
+  object.sql = quote_identifier(column.name) + " " + column.declared_type;
+  object.reason = "left out by the mapping";
+  object.proposal = "take exclude = true away";
+  plan.left_out.push_back(std::move(object));
+  return true;
+}
+
+// A name of the mapping that pushes another table aside would rename that one in silence.
+void refuse_displaced_tables(const std::map<std::string, TableInputs>& inputs, const Mapping& mapping,
+                             MigrationPlan& plan) {
+  std::map<std::string, const TableInputs*> named;
+  for (const auto& [name, table] : inputs) {
+    if (table.wishes != nullptr && table.wishes->target) named.emplace(*table.wishes->target, &table);
+  }
+  for (const auto& [name, table] : inputs) {
+    if (table.wishes != nullptr && table.wishes->target) continue;
+    const auto taken = named.find(shortened(identifier_in(mapping.identifiers, name)));
+    if (taken == named.end()) continue;
+    plan.findings.push_back({name, "", "the mapping gives its name to table " + taken->second->source->name,
+                             "give one of them another target", taken->second->wishes->origin});
+  }
+}
+
+void refuse_displaced_columns(const TableInputs& table, const Mapping& mapping, MigrationPlan& plan) {
+  if (table.wishes == nullptr) return;
+  for (const ColumnMapping& wish : table.wishes->columns) {
+    if (!wish.target) continue;
+    for (const SourceColumn& column : table.source->columns) {
+      const ColumnMapping* other = find_column(table.wishes, column.name);
+      if (other == &wish || (other != nullptr && (other->target || other->exclude))) continue;
+      if (shortened(identifier_in(mapping.identifiers, column.name)) != *wish.target) continue;
+      plan.findings.push_back({table.source->name, column.name,
+                               "the mapping gives its name to column " + wish.column,
+                               "give one of them another target", wish.origin});
+    }
+  }
+}
+
 // Columns as sluice would make them.
 void plan_columns(const TableInputs& inputs, const Mapping& mapping, TablePlan& plan,
                   MigrationPlan& migration) {
   const SourceTable& table = *inputs.source;
   for (std::size_t place = 0; place < table.columns.size(); ++place) {
+    if (is_left_out(inputs, place, migration)) continue;
     plan.columns.push_back(plan_column(inputs, place, mapping, migration));
   }
   if (keeps_rowid(inputs, mapping)) {
@@ -178,6 +234,7 @@ void plan_columns(const TableInputs& inputs, const Mapping& mapping, TablePlan& 
     remark_column(inputs, rowid, migration);
     plan.columns.push_back(std::move(rowid));
   }
+  refuse_displaced_columns(inputs, mapping, migration);
   name_columns(inputs, mapping, plan);
   plan.row_key = row_key_of(table);
   const auto planned_place = [&](std::size_t place) {
@@ -341,6 +398,7 @@ MigrationPlan plan_migration(const Catalog& catalog, const std::map<std::string,
     const TableMapping* wishes = inputs.at(table->name).wishes;
     return wishes != nullptr && wishes->target;
   };
+  if (options.existing == nullptr) refuse_displaced_tables(inputs, options.mapping, plan);
   // Tables that the user named first, so that nothing else takes the name.
   std::vector<const SourceTable*> order = selected;
   std::stable_partition(order.begin(), order.end(), has_name);

@@ -11,8 +11,8 @@
 #include "engine/model/catalog.h"
 #include "engine/model/facts.h"
 #include "engine/model/plan.h"
-#include "engine/plan/mapping.h"
 #include "engine/model/target_catalog.h"
+#include "engine/plan/mapping.h"
 
 namespace sluice {
 

@@ -244,6 +244,7 @@ Fragment Translator::type_name(const Fragment& fragment) {
 Fragment Translator::json_valid(const Fragment& json) {
   if (json.value != ValueClass::json) refuse("json_valid of anything but a JSON column");
   if (json.not_null) return boolean_literal(true);
+  if (for_view()) refuse("json_valid of a column that may be NULL, on which versions of SQLite differ");
   remark("json_valid(NULL) is taken for NULL, as in SQLite since 3.45");
   return boolean_fragment("CASE WHEN " + bound(json, Binding::order) + " IS NOT NULL THEN true END",
                           Binding::atom);

@@ -137,12 +137,7 @@ Scope scope_of(const SourceTable& source, const TablePlan& plan) {
   for (const ColumnPlan& planned : plan.columns) {
     ScopeColumn column{planned.source,  planned.target, planned.type, planned.declared_type, {},
                        planned.not_null};
-    Conversion spelling = planned.conversion;  // what makes only the bytes of a text readable
-    spelling.encoding = TextEncoding::utf8;
-    spelling.bad_text = BadText::misfit;
-    spelling.truncate_fraction = false;
-    spelling.naive_as_utc = false;
-    column.converted = spelling.any();
+    column.converted = planned.conversion.any() || planned.respelled;
     if (clauses) {
       for (const CollateClause& clause : clauses->collations) {
         if (fold_ascii(clause.column) == fold_ascii(planned.source)) column.collation = clause.collation;

@@ -127,13 +127,19 @@ Error error_of(const pg_result* result, pg_conn* connection) {
   }
   const Fault fault = fault_of_sqlstate(state);
   std::string message = primary == nullptr ? "the server reported an error without a message" : primary;
-  // Class 42 details name columns and types. Those of other classes hold values of rows.
+  // Details of class 42 name columns and types, that of 2BP01 what depends. Others hold values of rows.
   const char* detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
-  if (detail != nullptr && std::string_view(state).starts_with("42")) message.append(": ").append(detail);
+  if (detail != nullptr &&
+      (std::string_view(state).starts_with("42") || std::string_view(state) == "2BP01")) {
+    message.append(": ").append(detail);
+  }
   std::string advice;
   if (fault == Fault::target_unavailable) advice = "mend that, then run the same command again to go on";
   if (std::string_view(state).starts_with("23")) {
-    advice = "a constraint of the existing table refuses rows; --restart --table-handling drop makes it anew";
+    advice =
+        "a constraint of the existing table refuses rows; drop it for the load (--data-only: --rebuild), or "
+        "let "
+        "sluice make the table with --restart --table-handling drop";
   }
   if (std::string_view(state) == "42501") advice = "ask the owner to GRANT the privilege to your role";
   Error error(fault, std::move(message), std::move(advice));
