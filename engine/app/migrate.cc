@@ -467,7 +467,8 @@ class Migration {
     report_.phases.total = total_.seconds();
     report_.peak_memory_bytes = peak_memory_bytes();
     std::cout << summary_text(report_, options_.verify);
-    for (const std::string& difference : differences_) std::cout << "different: " << printable(difference) << "\n";
+    for (const std::string& difference : differences_)
+      std::cout << "different: " << printable(difference) << "\n";
     if (!differences_.empty()) {
       std::cout << "the target was changed after the load, or lost rows; --restart loads it anew\n";
     }

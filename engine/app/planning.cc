@@ -107,7 +107,8 @@ void refuse_collisions(const std::vector<KeyCollision>& collisions, const Mappin
       const ColumnMapping* wish = wish_for(mapping, collision.table, column);
       const bool wished = wish != nullptr && (wish->type || wish->conversion.any());
       // By a flag for all columns, too.
-      const bool repaired = planned_column(plan, collision.table, column).conversion.bad_text != BadText::misfit;
+      const bool repaired =
+          planned_column(plan, collision.table, column).conversion.bad_text != BadText::misfit;
       if (!wished && !repaired) continue;
       Finding finding;
       finding.table = collision.table;

@@ -124,9 +124,9 @@ ProfiledTable reduced_to_doubtful(const TablePlan& plan, const SourceTable& sour
     table.wishes.push_back({examined[i], primary && source.rowid_alias != plan.columns[i].place});
   }
   for (std::size_t& column : table.plan.key_columns) column = place_of[column];
-  const bool may_be_null = std::any_of(
-      table.plan.key_columns.begin(), table.plan.key_columns.end(),
-      [&](std::size_t column) { return !plan.without_rowid && table.wishes[column].key; });
+  const bool may_be_null =
+      std::any_of(table.plan.key_columns.begin(), table.plan.key_columns.end(),
+                  [&](std::size_t column) { return !plan.without_rowid && table.wishes[column].key; });
   if (may_be_null && !plan.rowid_name.empty()) {
     // Names the rows whose key does not.
     ColumnPlan rowid;

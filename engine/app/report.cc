@@ -138,12 +138,14 @@ std::string summary_text(const Report& report, VerifyMode verify) {
     text += "; not created: " + missing + " (listed with --report, and by --dry-run)";
   }
   text += "\n";
-  const auto remarked = std::count_if(report.objects.begin(), report.objects.end(), [](const ObjectOutcome& object) {
-    return object.created && object.kind == "view" && !object.reason.empty();
-  });
+  const auto remarked =
+      std::count_if(report.objects.begin(), report.objects.end(), [](const ObjectOutcome& object) {
+        return object.created && object.kind == "view" && !object.reason.empty();
+      });
   if (remarked > 0) {
     text += counted(static_cast<std::uint64_t>(remarked), "view") +
-            " may differ in a last digit or at a midnight; the report of --report, and sluice status, say where\n";
+            " may differ in a last digit or at a midnight; the report of --report, and sluice status, say "
+            "where\n";
   }
   if (const std::size_t keys = count_not_validated(report.objects); keys > 0) {
     text += human_count(keys) + (keys == 1 ? " constraint" : " constraints") +

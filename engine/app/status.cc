@@ -49,9 +49,9 @@ void print_run(Connection& connection, const RunRecord& run) {
   for (std::size_t i = 0; i < tables.size(); ++i) {
     const TableState& state = states[i];
     const double rate = state.seconds > 0 ? static_cast<double>(state.rows) / state.seconds : 0;
-    std::cout << fmt::format("  {:<32}  {:>5}/{:<5}  {:>13}  {:>9}  {:>10}  {:>12}\n", printable(tables[i].source),
-                             state.ranges_done, state.ranges, human_count(state.rows),
-                             human_count(state.rejected), human_bytes(state.bytes),
+    std::cout << fmt::format("  {:<32}  {:>5}/{:<5}  {:>13}  {:>9}  {:>10}  {:>12}\n",
+                             printable(tables[i].source), state.ranges_done, state.ranges,
+                             human_count(state.rows), human_count(state.rejected), human_bytes(state.bytes),
                              human_count(static_cast<std::uint64_t>(rate)));
   }
   const std::vector<StepRecord> steps = list_steps(connection, run.run_id);
@@ -60,12 +60,14 @@ void print_run(Connection& connection, const RunRecord& run) {
   std::cout << fmt::format("  steps after the load: {} of {} done\n", done, steps.size());
   for (const ObjectOutcome& object : objects_of_steps(steps)) {
     if (!object.created) std::cout << "  not created: " << printable(describe(object)) << "\n";
-    if (object.created && !object.reason.empty()) std::cout << "  created, but: " << printable(describe(object)) << "\n";
+    if (object.created && !object.reason.empty())
+      std::cout << "  created, but: " << printable(describe(object)) << "\n";
   }
   for (const StepRecord& step : steps) {
     if (!step.rebuild || step.done) continue;
-    std::cout << fmt::format("  to be put back: {} {} of {}: {}\n", step.object.kind, printable(step.object.name),
-                             printable(step.object.table), printable(step.object.sql));
+    std::cout << fmt::format("  to be put back: {} {} of {}: {}\n", step.object.kind,
+                             printable(step.object.name), printable(step.object.table),
+                             printable(step.object.sql));
   }
   for (const FailureGroup& group : group_failures(connection, run.run_id)) {
     std::cout << fmt::format("  rejected: {} of {}: column {}: {}\n", counted(group.rows, "row"),

@@ -267,8 +267,8 @@ class Decider {
     const bool empty = facts_->texts_empty > 0 && !decision_.conversion.empty_as_null && !is_text_repaired();
     const bool zero = is_temporal(wanted) && facts_->of_form(TextForm::zero_date) > 0 &&
                       !decision_.conversion.zero_date_as_null;
-    const std::uint64_t cured = (empty ? facts_->texts_empty : 0) +
-                                (zero ? facts_->of_form(TextForm::zero_date) : 0);
+    const std::uint64_t cured =
+        (empty ? facts_->texts_empty : 0) + (zero ? facts_->of_form(TextForm::zero_date) : 0);
     if (cured == 0 || misfits(wanted) > cured) return;
     decision_.remark.append("; with ")
         .append(empty ? "empty-as-null = true" : "")
@@ -280,9 +280,8 @@ class Decider {
 
   // By the size of the numbers, for moments of our days.
   [[nodiscard]] const char* likely_unit() const {
-    const std::int64_t largest = std::max(facts_->integer_max, facts_->integer_min == INT64_MIN
-                                                                   ? INT64_MAX
-                                                                   : -facts_->integer_min);
+    const std::int64_t largest =
+        std::max(facts_->integer_max, facts_->integer_min == INT64_MIN ? INT64_MAX : -facts_->integer_min);
     if (facts_->integers == 0) return "julian";
     if (largest < 100'000'000'000) return "s";
     if (largest < 100'000'000'000'000) return "ms";
@@ -482,7 +481,8 @@ void give_up_length(const SourceColumn& column, ColumnDecision& decision) {
   if (decision.type == PgType::varchar) decision.type = PgType::text;
   if (!decision.remark.empty()) return;
   decision.remark = std::string("declared ").append(column.declared_type);
-  decision.remark.append(", which not every value fits, so it arrives as ").append(name_of(decision.type).sql);
+  decision.remark.append(", which not every value fits, so it arrives as ")
+      .append(name_of(decision.type).sql);
 }
 
 std::string mapping_line(const std::string& table, const std::string& column, const std::string& setting) {
