@@ -276,12 +276,13 @@ constexpr const char* kShopTarget =
     "CREATE TABLE unrelated (id integer)";
 constexpr const char* kShopSource =
     "CREATE TABLE auth_user (id INTEGER PRIMARY KEY AUTOINCREMENT, username TEXT, is_active BOOL,"
-    "  date_joined TEXT, balance DECIMAL, settings TEXT, token TEXT, mood TEXT, upper_name TEXT,"
+    "  date_joined TEXT, balance DECIMAL, settings TEXT, token TEXT, mood TEXT, upper_name TEXT AS "
+    "(upper(username)),"
     "  logins INTEGER, score REAL);"
     "INSERT INTO auth_user VALUES"
     "  (1, 'ann', 1, '2024-02-29 12:00:00.5+02:00', 10.25, '{\"a\": 1}',"
-    "   '6f9619ff-8b86-d011-b42d-00c04fc964ff', 'happy', 'ANN', 7, 0.5),"
-    "  (5, 'bob', 0, '2024-03-01T00:00:00Z', NULL, NULL, NULL, NULL, 'BOB', NULL, NULL);"
+    "   '6f9619ff-8b86-d011-b42d-00c04fc964ff', 'happy', 7, 0.5),"
+    "  (5, 'bob', 0, '2024-03-01T00:00:00Z', NULL, NULL, NULL, NULL, NULL, NULL);"
     "INSERT INTO auth_user (id, username) VALUES (90, 'gone'); DELETE FROM auth_user WHERE id = 90;"
     "CREATE TABLE order_item (id INTEGER PRIMARY KEY, user_id INTEGER, price REAL, note TEXT, AT DATETIME);"
     "INSERT INTO order_item VALUES (10, 1, 9.5, 'x', '2024-01-01 00:00:00.123'), (11, 5, NULL, NULL, NULL);"
@@ -314,7 +315,9 @@ TEST_F(DataOnlyTest, TablesOfAnApplicationTakeTheRowsAsTheirOwnTypesSay) {
   EXPECT_EQ(report.at("status"), "verified");
   for (const Json& object : report.at("objects")) {
     EXPECT_TRUE(object.at("kind") == "identity" || object.at("kind") == "column") << object.dump();
-    EXPECT_EQ(object.at("status"), "created") << object.dump();
+    // Of the column that both compute for themselves, the values are not compared.
+    EXPECT_EQ(object.at("status"), object.at("name") == "upper_name" ? "not_created" : "created")
+        << object.dump();
   }
   EXPECT_FALSE(contains(
       std::string(std::istreambuf_iterator<char>(std::ifstream(folder_ / "report" / "schema.sql").rdbuf()),
@@ -348,16 +351,18 @@ TEST_F(DataOnlyTest, NarrowerColumnsAreFoundBeforeTheFirstRowOrTheirRowsRejected
 
 TEST_F(DataOnlyTest, WhatHasNoPlaceIsAFinding) {
   target(
-      "CREATE TABLE \"A\" (id integer, x text); CREATE TABLE a_ (id integer); CREATE TABLE \"Twice\" (id "
+      "CREATE TABLE \"A\" (id integer, x text); CREATE TABLE made (id integer, g text GENERATED ALWAYS AS "
+      "('fixed') STORED); CREATE TABLE a_ (id integer); CREATE TABLE \"Twice\" (id "
       "integer); CREATE TABLE \"TWICE\" (id integer); CREATE TABLE gap (id integer, needed integer NOT NULL, "
       "list integer[])");
   source(
       "CREATE TABLE missing (id); CREATE TABLE a (id, y); CREATE TABLE twice (id);"
-      "CREATE TABLE gap (id, list);");
+      "CREATE TABLE gap (id, list); CREATE TABLE made (id, g TEXT);");
   const CommandResult result = migrate();
   expect_exit(result, 2);
   for (const char* words : {"table missing: the target has no such table",
-                            "table a, column y:", "several tables of the target may be",
+                            "table a, column y:", "is generated and takes no value of the source",
+                            "several tables of the target may be",
                             "column \"needed\" is NOT NULL without a default", "type integer[] is not one"}) {
     EXPECT_TRUE(contains(result.err, words)) << words << "\n" << result.err;
   }
