@@ -205,6 +205,7 @@ Fragment Translator::fragment_of(const ScopeColumn& of) {
 // ---- truth values ----
 
 Fragment Translator::truth(const Fragment& fragment) {
+  if (fragment.converted) refuse("the values of column " + fragment.sql + " are converted on their way");
   switch (fragment.value) {
     case ValueClass::null:
       return unknown_truth();
