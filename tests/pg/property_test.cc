@@ -596,7 +596,8 @@ std::vector<std::string> ladder(Intent intent) {
     case Intent::boolean:
       return {"boolean", "bigint", "text"};
     case Intent::date:
-      return {"date", "timestamp without time zone", "bigint", "double precision", "text"};
+      return {"date", "timestamp without time zone", "timestamp with time zone", "bigint", "double precision",
+              "text"};
     case Intent::time:
       return {"time without time zone", "bigint", "double precision", "text"};
     case Intent::timestamp:
