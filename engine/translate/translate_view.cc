@@ -87,9 +87,9 @@ void ViewTranslator::add_missing(std::string_view name, std::string reason) {
 ViewTranslation ViewTranslator::translate(const SourceObject& view, const std::string& quoted_target,
                                           const NameColumn& name_column) {
   ViewTranslation translation;
-  const auto refuse_with = [&](std::string reason) {
+  const auto refuse_with = [&](const std::string& reason) {
     add_missing(view.name, "it reads the view " + quote_identifier(view.name) + ", which is not created");
-    translation.reason = std::move(reason);
+    translation.reason = in_one_line(reason);
     return translation;
   };
   if (!is_valid_utf8(view.sql)) return refuse_with("it is not valid UTF-8");

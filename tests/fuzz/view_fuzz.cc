@@ -37,6 +37,9 @@ Tables make_tables() {
 void check(const ViewTranslation& translation) {
   fuzz::expect(translation.select.empty() != translation.reason.empty(), "translated or refused");
   fuzz::expect(translation.reason.find('\n') == std::string::npos, "the reason is one line");
+  for (const std::string& remark : translation.remarks) {
+    fuzz::expect(remark.find('\n') == std::string::npos, "a remark is one line");
+  }
   fuzz::expect_one_piece(translation.select);
 }
 

@@ -280,5 +280,11 @@ TEST_F(GeneratedColumns, ArePlainWithTheReasonWhereSomethingCould) {
   EXPECT_EQ(generated("length(name)").reason, "its values are converted on their way");
 }
 
+TEST_F(ViewTranslatorTest, GivesItsReasonInOneLineWhateverTheNames) {
+  const std::string reason = translated("SELECT * FROM \"a\n  b\"").reason;
+  EXPECT_NE(reason, "");
+  EXPECT_EQ(reason.find('\n'), std::string::npos) << reason;
+}
+
 }  // namespace
 }  // namespace sluice
