@@ -17,31 +17,7 @@ namespace {
 
 constexpr std::size_t kLineBytesMax = 110;
 
-// A basic string of TOML.
-std::string toml_string(std::string_view text) {
-  std::string string = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      string += '\\';
-      string += c;
-    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
-      string += fmt::format("\\u{:04X}", static_cast<unsigned>(c));
-    } else {
-      string += c;
-    }
-  }
-  return string + "\"";
-}
-
-// One line that a comment can hold.
-std::string on_one_line(std::string text) {
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
-  }
-  return text;
-}
-
-std::string comment(const std::string& text) { return "# " + on_one_line(text) + "\n"; }
+std::string comment(const std::string& text) { return "# " + in_one_line(text) + "\n"; }
 
 std::string size_of(std::uint64_t bytes) {
   constexpr std::uint64_t kMebibyte = std::uint64_t{1} << 20;
@@ -225,7 +201,7 @@ class PlanWriter {
       const Entries entries = entries_of(column, find_column(wishes, column.source), !options_.data_only);
       const std::string line =
           fmt::format("{} = {{ {} }}", toml_string(column.source), fmt::join(entries.lines(), ", "));
-      const std::string remark = on_one_line(remark_of(column));
+      const std::string remark = in_one_line(remark_of(column));
       if (remark.empty()) {
         text_ += line + "\n";
       } else if (line.size() + remark.size() + 4 <= kLineBytesMax) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/model/range.h"
@@ -84,6 +85,10 @@ struct Catalog {
   std::vector<SourceTable> tables;
   std::vector<SourceObject> objects;
 };
+
+// By name, as SQLite compares names; null when there is none.
+const SourceTable* find_table(const Catalog& catalog, std::string_view name);
+const SourceColumn* find_column(const SourceTable& table, std::string_view name);
 
 // How big a table is and where it could be cut, read from the interior pages of its b-tree.
 // Sizes are estimates and split points may be stale: see range.h.

@@ -4,6 +4,10 @@
 
 namespace sluice {
 
+const ColumnFacts* facts_at(const TableFacts* facts, std::size_t place) {
+  return facts == nullptr || place >= facts->columns.size() ? nullptr : &facts->columns[place];
+}
+
 void ColumnFacts::add(const ColumnFacts& other) {
   if (other.integers > 0) {
     integer_min = integers > 0 ? std::min(integer_min, other.integer_min) : other.integer_min;

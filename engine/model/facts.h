@@ -111,6 +111,9 @@ struct TableFacts {
   std::vector<ColumnFacts> columns;  // as in SourceTable::columns
 };
 
+// Of the column that stands at `place` in the source; null without facts, and for the rowid as a column.
+const ColumnFacts* facts_at(const TableFacts* facts, std::size_t place);
+
 using SourceFacts = std::map<std::string, TableFacts>;  // by the source's table name
 
 // A unique key of the source of which two rows would become equal in the target, since their values are

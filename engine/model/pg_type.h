@@ -76,6 +76,11 @@ constexpr bool names_line_up() {
 }
 static_assert(names_line_up());
 
+// Text of characters, whatever its length: what collations order.
+constexpr bool is_text(PgType type) {
+  return type == PgType::text || type == PgType::varchar || type == PgType::bpchar;
+}
+
 // What stands in parentheses behind a type. numeric(p,s): precision and scale; varchar(n), char(n):
 // characters; timestamp(p) and the like: digits of a second. Negative: not there.
 struct TypeModifier {

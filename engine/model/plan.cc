@@ -1,6 +1,7 @@
 #include "engine/model/plan.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/model/quote.h"
 
@@ -36,6 +37,26 @@ const ColumnPlan* column_at(const TablePlan& plan, std::size_t place) {
   const auto found = std::find_if(plan.columns.begin(), plan.columns.end(),
                                   [&](const ColumnPlan& column) { return column.place == place; });
   return found == plan.columns.end() ? nullptr : &*found;
+}
+
+const ColumnPlan* find_column(const TablePlan& plan, std::string_view source) {
+  const auto found = std::find_if(plan.columns.begin(), plan.columns.end(),
+                                  [&](const ColumnPlan& column) { return same_name(column.source, source); });
+  return found == plan.columns.end() ? nullptr : &*found;
+}
+
+ColumnPlan* find_column(TablePlan& plan, std::string_view source) {
+  return const_cast<ColumnPlan*>(find_column(std::as_const(plan), source));
+}
+
+ObjectOutcome outcome_of(const TablePlan& table, const ColumnPlan& column) {
+  ObjectOutcome object;
+  object.kind = "column";
+  object.table = table.source;
+  object.name = column.source;
+  object.created = true;
+  object.reason = column.remark;
+  return object;
 }
 
 std::string type_of(const ColumnPlan& column) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/model/conversion.h"
@@ -83,6 +84,9 @@ std::string quoted_sent_columns(const TablePlan& plan);
 std::size_t sent_columns(const TablePlan& plan);
 // The planned column that stands at `place` in the source; null when it does not arrive.
 const ColumnPlan* column_at(const TablePlan& plan, std::size_t place);
+// The planned column of that name in the source, as SQLite compares names; null when it does not arrive.
+const ColumnPlan* find_column(const TablePlan& plan, std::string_view source);
+ColumnPlan* find_column(TablePlan& plan, std::string_view source);
 // The type as SQL.
 std::string type_of(const ColumnPlan& column);
 
@@ -103,6 +107,9 @@ struct ObjectOutcome {
   std::string reason;    // why not, or a remark
   std::string proposal;  // what the user could run instead
 };
+
+// A column that arrives, with its remark as the reason.
+ObjectOutcome outcome_of(const TablePlan& table, const ColumnPlan& column);
 
 // When a step runs. Steps of index, validate and finish are independent of each other and run several at
 // a time; those of constraint only touch the catalog but lock two tables, so they run one by one, and so do

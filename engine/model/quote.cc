@@ -1,5 +1,7 @@
 #include "engine/model/quote.h"
 
+#include <algorithm>
+
 #include <cassert>
 
 namespace sluice {
@@ -43,6 +45,24 @@ std::string fold_ascii(std::string_view name) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
   }
   return folded;
+}
+
+bool same_name(std::string_view left, std::string_view right) {
+  const auto folded = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+  return std::equal(left.begin(), left.end(), right.begin(), right.end(),
+                    [&](char a, char b) { return folded(a) == folded(b); });
+}
+
+std::string quoted_list(const std::vector<std::string>& names) {
+  std::string list;
+  for (const std::string& name : names) list.append(list.empty() ? "" : ", ").append(quote_identifier(name));
+  return list;
+}
+
+std::string joined(const std::vector<std::string>& parts, std::string_view separator) {
+  std::string list;
+  for (const std::string& part : parts) list.append(list.empty() ? "" : separator).append(part);
+  return list;
 }
 
 }  // namespace sluice

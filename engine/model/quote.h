@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace sluice {
 
@@ -21,5 +22,11 @@ std::string in_one_line(std::string_view text);
 
 // Lower-cases A to Z only, as SQLite compares names.
 std::string fold_ascii(std::string_view name);
+// True when SQLite takes the two for one name.
+bool same_name(std::string_view left, std::string_view right);
+
+// "a", "b" and a, b: lists as SQL has them.
+std::string quoted_list(const std::vector<std::string>& names);
+std::string joined(const std::vector<std::string>& parts, std::string_view separator = ", ");
 
 }  // namespace sluice

@@ -15,30 +15,6 @@
 namespace sluice {
 namespace {
 
-std::string join(const std::vector<std::string>& parts, const char* separator) {
-  std::string joined;
-  for (const std::string& part : parts) {
-    if (!joined.empty()) joined += separator;
-    joined += part;
-  }
-  return joined;
-}
-
-std::string quoted_list(const std::vector<std::string>& names) {
-  std::vector<std::string> quoted;
-  for (const std::string& name : names) quoted.push_back(quote_identifier(name));
-  return join(quoted, ", ");
-}
-
-// The column whose source name is `name`, compared as SQLite does.
-const ColumnPlan* find_column(const TablePlan& plan, const std::string& name) {
-  const std::string folded = fold_ascii(name);
-  const auto found = std::find_if(plan.columns.begin(), plan.columns.end(), [&](const ColumnPlan& column) {
-    return fold_ascii(column.source) == folded;
-  });
-  return found == plan.columns.end() ? nullptr : &*found;
-}
-
 std::optional<std::vector<std::string>> target_names(const TablePlan& plan,
                                                      const std::vector<std::string>& sources) {
   std::vector<std::string> targets;
@@ -54,8 +30,7 @@ std::optional<std::vector<std::string>> target_names(const TablePlan& plan,
 bool collation_matters(const TablePlan& plan, const SourceIndexColumn& column) {
   if (column.collation.empty() || fold_ascii(column.collation) == "binary") return false;
   const ColumnPlan* planned = find_column(plan, column.name);
-  return planned != nullptr && (planned->type == PgType::text || planned->type == PgType::varchar ||
-                                planned->type == PgType::bpchar);
+  return planned != nullptr && is_text(planned->type);
 }
 
 // "col" for an ascending key part, lower("col" COLLATE "C") DESC and so on for what we only propose.
@@ -74,7 +49,7 @@ std::string propose_index(const TablePlan& plan, const SourceIndex& index, const
   std::vector<std::string> parts;
   for (const SourceIndexColumn& column : index.columns) parts.push_back(proposed_part(plan, column));
   return std::string("CREATE ") + (index.unique ? "UNIQUE " : "") + "INDEX " + quote_identifier(name) +
-         " ON " + quoted_name(plan) + " (" + join(parts, ", ") + ")" + (index.partial ? " WHERE ..." : "");
+         " ON " + quoted_name(plan) + " (" + joined(parts) + ")" + (index.partial ? " WHERE ..." : "");
 }
 
 // True when `word` stands in the SQL outside of strings, quoted names and comments.
@@ -188,7 +163,7 @@ class StepMaker {
         {"23505", "find the double rows: SELECT " + list + ", count(*) FROM " + quoted_name(plan) +
                       " GROUP BY " + list + " HAVING count(*) > 1; remove them, then run the SQL again"},
         {"54000", "the values are too long for an index; index a hash of them: CREATE INDEX ON " +
-                      quoted_name(plan) + " (" + join(hashed, ", ") + ")"},
+                      quoted_name(plan) + " (" + joined(hashed) + ")"},
         {"42704", "the column's type cannot be indexed like this; an expression such as (" +
                       quote_identifier(columns.front()) + "::text) can"},
     };
@@ -271,17 +246,17 @@ class StepMaker {
       descending = descending || column.descending;
     }
     if (index.origin == IndexOrigin::unique_constraint && !descending) {
-      const std::string name = names_.claim(plan.target + "_" + join(columns, "_") + "_key");
+      const std::string name = names_.claim(plan.target + "_" + joined(columns, "_") + "_key");
       add_key(table, "UNIQUE", object_of("unique", table, name), columns);
       return;
     }
     const bool automatic = index.origin == IndexOrigin::unique_constraint;
     const std::string name =
-        names_.claim(automatic ? plan.target + "_" + join(columns, "_") + "_key" : index.name);
+        names_.claim(automatic ? plan.target + "_" + joined(columns, "_") + "_key" : index.name);
     Step& step =
         add_step(StepPhase::index, table,
                  std::string("CREATE ") + (index.unique ? "UNIQUE " : "") + "INDEX " +
-                     quote_identifier(name) + " ON " + quoted_name(plan) + " (" + join(parts, ", ") + ")",
+                     quote_identifier(name) + " ON " + quoted_name(plan) + " (" + joined(parts) + ")",
                  object_of(kind, table, name));
     step.remedies = index_remedies(plan, columns);
     step.index = IndexShape{columns, index.unique, 0};
@@ -328,13 +303,13 @@ class StepMaker {
     const bool automatic = index.origin == IndexOrigin::unique_constraint;
     const std::string name = names_.claim(automatic ? table.plan->target + "_key" : index.name);
     ObjectOutcome object = object_of(index.unique ? "unique" : "index", table, name);
-    object.reason = join(remarks, "; ");
+    object.reason = joined(remarks, "; ");
     Step& step = add_step(StepPhase::index, table,
                           std::string("CREATE ") + (index.unique ? "UNIQUE " : "") + "INDEX " +
                               quote_identifier(name) + " ON " + quoted_name(*table.plan) + " (" +
-                              join(keys, ", ") + ")" + where,
+                              joined(keys) + ")" + where,
                           std::move(object));
-    step.remedies = {{"23505", "find the rows that are double by " + join(keys, ", ") + where +
+    step.remedies = {{"23505", "find the rows that are double by " + joined(keys) + where +
                                    "; remove them, then run the SQL again"},
                      {"54000", "the values are too long for an index; index a hash of them"}};
   }
@@ -352,7 +327,7 @@ class StepMaker {
     const std::optional<TableClauses> clauses = find_clauses(table.source->sql);
     for (std::size_t i = 0; i < table.source->foreign_keys.size(); ++i) {
       const SourceForeignKey& key = table.source->foreign_keys[i];
-      const std::string name = names.claim(table.plan->target + "_" + join(key.columns, "_") + "_fkey");
+      const std::string name = names.claim(table.plan->target + "_" + joined(key.columns, "_") + "_fkey");
       add_foreign_key(table, key, name, clauses ? deferral_of(*clauses, *table.source, i) : std::string());
     }
     if (!clauses) {
@@ -394,7 +369,7 @@ class StepMaker {
       return;
     }
     ObjectOutcome object = object_of("check", table, name);
-    object.reason = join(condition.remarks, "; ");
+    object.reason = joined(condition.remarks, "; ");
     const std::string alter = "ALTER TABLE " + quoted_name(*table.plan);
     const std::string quoted = quote_identifier(name);
     add_step(StepPhase::constraint, table,
@@ -478,8 +453,8 @@ class StepMaker {
       match.push_back("p." + quote_identifier(parent_columns[i]) + " = c." + quote_identifier(columns[i]));
       present.push_back("c." + quote_identifier(columns[i]) + " IS NOT NULL");
     }
-    return "SELECT c.* FROM " + child + " c WHERE " + join(present, " AND ") +
-           " AND NOT EXISTS (SELECT 1 FROM " + parent + " p WHERE " + join(match, " AND ") + ")";
+    return "SELECT c.* FROM " + child + " c WHERE " + joined(present, " AND ") +
+           " AND NOT EXISTS (SELECT 1 FROM " + parent + " p WHERE " + joined(match, " AND ") + ")";
   }
 
   // The next value is one more than the largest of what is there and what AUTOINCREMENT gave out before;
@@ -580,7 +555,7 @@ class StepMaker {
       leave_out(std::move(object));
       return;
     }
-    object.reason = join(value.remarks, "; ");
+    object.reason = joined(value.remarks, "; ");
     add_step(StepPhase::finish, table, alter_column + " SET DEFAULT " + value.sql, std::move(object));
   }
 
@@ -602,7 +577,7 @@ class StepMaker {
       for (const ColumnPlan& column : table.plan->columns) columns.claim(column.target);
       const std::string search = quote_identifier(columns.claim("search"));
       object.proposal = "ALTER TABLE " + name + " ADD COLUMN " + search +
-                        " tsvector GENERATED ALWAYS AS (to_tsvector('simple', " + join(texts, " || ' ' || ") +
+                        " tsvector GENERATED ALWAYS AS (to_tsvector('simple', " + joined(texts, " || ' ' || ") +
                         ")) STORED; CREATE INDEX ON " + name + " USING gin (" + search + ")";
     } else {
       object.reason = module + " content as a plain table";
@@ -639,8 +614,8 @@ class StepMaker {
       high.push_back(sides[i + 1]);
     }
     if (low.empty()) return "index its shapes with a GiST index, of PostGIS for example";
-    return "CREATE EXTENSION cube; " + index + "cube(ARRAY[" + join(low, ", ") + "]::float8[], ARRAY[" +
-           join(high, ", ") + "]::float8[]))";
+    return "CREATE EXTENSION cube; " + index + "cube(ARRAY[" + joined(low) + "]::float8[], ARRAY[" +
+           joined(high) + "]::float8[]))";
   }
 
   void add_views() {
@@ -678,7 +653,7 @@ class StepMaker {
       leave_out(std::move(object));
       return;
     }
-    object.reason = join(translation.remarks, "; ");
+    object.reason = joined(translation.remarks, "; ");
     Step& step = result_.steps.emplace_back();
     step.phase = StepPhase::view;
     step.sql = "CREATE VIEW " + name + " (" + quoted_list(translation.columns) + ") AS " + translation.select;

@@ -16,15 +16,6 @@ std::string count_of(std::uint64_t count, const char* noun) {
   return text.append(" ").append(noun).append(count == 1 ? "" : "s");
 }
 
-std::string in_quotes(const std::string& text) {
-  std::string quoted = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') quoted += '\\';
-    quoted += c;
-  }
-  return quoted + "\"";
-}
-
 bool is_temporal(PgType type) {
   return type == PgType::date || type == PgType::time || type == PgType::timestamp ||
          type == PgType::timestamptz;
@@ -65,13 +56,13 @@ class Decider {
     }
     switch (policy()) {
       case MisfitPolicy::reject:
-        if (is_json(decision_.type) && json_target() == JsonTarget::automatic) choose_json();
+        if (is_json(decision_.type) && json() == JsonTarget::automatic) choose_json();
         break;
       case MisfitPolicy::widen:
         widen();
         break;
       case MisfitPolicy::fail:
-        if (is_json(decision_.type) && json_target() == JsonTarget::automatic) choose_json();
+        if (is_json(decision_.type) && json() == JsonTarget::automatic) choose_json();
         refuse_misfits(decision_.type);
         break;
     }
@@ -81,15 +72,8 @@ class Decider {
   }
 
  private:
-  [[nodiscard]] MisfitPolicy policy() const {
-    return wish_ != nullptr && wish_->on_misfit ? *wish_->on_misfit : mapping_.on_misfit;
-  }
-  [[nodiscard]] JsonTarget json_target() const {
-    return wish_ != nullptr && wish_->json ? *wish_->json : mapping_.json;
-  }
-  [[nodiscard]] BadTextPolicy bad_text() const {
-    return wish_ != nullptr && wish_->bad_text ? *wish_->bad_text : mapping_.bad_text;
-  }
+  [[nodiscard]] MisfitPolicy policy() const { return misfit_policy(mapping_, wish_); }
+  [[nodiscard]] JsonTarget json() const { return json_target(mapping_, wish_); }
 
   // What is meant, before the values are looked at.
   [[nodiscard]] PgType intent() const {
@@ -107,7 +91,7 @@ class Decider {
     if (conversion.text_as_number && !is_number(declared)) return PgType::numeric;
     const bool wants_json = wish_ != nullptr && wish_->json && *wish_->json != JsonTarget::text;
     if (!is_json(declared) && !wants_json) return declared;
-    switch (json_target()) {
+    switch (json()) {
       case JsonTarget::text:
         return PgType::text;
       case JsonTarget::json:
@@ -122,10 +106,8 @@ class Decider {
   // The values say what the declaration does not.
   [[nodiscard]] PgType observed() const {
     if (facts_ == nullptr || facts_->values() == 0) return PgType::text;
-    const bool numbers = facts_->integers + facts_->reals > 0;
     if (facts_->blobs > 0) return PgType::bytea;
     if (facts_->texts > 0) return PgType::text;
-    if (!numbers) return PgType::text;
     if (facts_->reals == 0) return PgType::int8;
     return facts_->integers_beyond_double == 0 ? PgType::float8 : PgType::numeric;
   }
@@ -202,7 +184,7 @@ class Decider {
 
   // Text is made bytes only where somebody declared bytes or said so, and JSON only what its key allows.
   [[nodiscard]] bool allowed(PgType type) const {
-    if (json_target() == JsonTarget::json && type == PgType::jsonb) return false;
+    if (json() == JsonTarget::json && type == PgType::jsonb) return false;
     if (type == PgType::bytea && facts_->texts > 0) return false;
     return true;
   }
@@ -336,9 +318,8 @@ class Decider {
 
   void treat_bad_text() {
     if (bad_texts() == 0 || is_text_repaired()) return;
-    const bool arrives_as_text = decision_.type != PgType::bytea;
-    if (!arrives_as_text) return;
-    switch (bad_text()) {
+    if (decision_.type == PgType::bytea) return;
+    switch (bad_text_policy(mapping_, wish_)) {
       case BadTextPolicy::replace:
         decision_.conversion.bad_text = BadText::replace;
         decision_.judge = true;
@@ -360,7 +341,7 @@ class Decider {
     decision_.remark = count_of(bad_texts(), "text");
     decision_.remark.append(" that PostgreSQL would refuse: ").append(faults()).append("; ");
     decision_.remark.append(decision_.type == PgType::bytea        ? "it arrives as bytea, as asked"
-                            : bad_text() == BadTextPolicy::replace ? "U+FFFD takes their place, as asked"
+                            : decision_.conversion.bad_text == BadText::replace ? "U+FFFD takes their place, as asked"
                                                                    : "they are left out, as asked");
   }
 
@@ -483,15 +464,6 @@ void give_up_length(const SourceColumn& column, ColumnDecision& decision) {
   decision.remark = std::string("declared ").append(column.declared_type);
   decision.remark.append(", which not every value fits, so it arrives as ")
       .append(name_of(decision.type).sql);
-}
-
-std::string mapping_line(const std::string& table, const std::string& column, const std::string& setting) {
-  return std::string("[tables.")
-      .append(in_quotes(table))
-      .append(".columns.")
-      .append(in_quotes(column))
-      .append("] ")
-      .append(setting);
 }
 
 }  // namespace sluice

@@ -37,7 +37,4 @@ ColumnDecision decide_column(const SourceTable& table, std::size_t place, const 
 // Without the modifier: a value does not fit it. REQUIRES: decision.judge_length.
 void give_up_length(const SourceColumn& column, ColumnDecision& decision);
 
-// The key of the mapping that concerns a column, for findings: [tables."t".columns."c"] bad-text = "replace"
-std::string mapping_line(const std::string& table, const std::string& column, const std::string& setting);
-
 }  // namespace sluice

@@ -9,16 +9,6 @@
 namespace sluice {
 namespace {
 
-bool same_name(const std::string& left, const std::string& right) {
-  return fold_ascii(left) == fold_ascii(right);
-}
-
-const SourceColumn* find_column(const SourceTable& table, const std::string& name) {
-  const auto found = std::find_if(table.columns.begin(), table.columns.end(),
-                                  [&](const SourceColumn& column) { return same_name(column.name, name); });
-  return found == table.columns.end() ? nullptr : &*found;
-}
-
 std::string why_no_parent(const Catalog& catalog, const std::string& name) {
   for (const SourceObject& object : catalog.objects) {
     if (!same_name(object.name, name)) continue;
@@ -47,19 +37,9 @@ std::optional<std::vector<std::string>> collations_in(const SourceIndex& index,
   return collations;
 }
 
-std::string listed(const std::vector<std::string>& names) {
-  std::string list;
-  for (const std::string& name : names) list += (list.empty() ? "" : ", ") + quote_identifier(name);
-  return list;
-}
-
 bool is_integer(PgType type) { return type == PgType::int2 || type == PgType::int4 || type == PgType::int8; }
 
 bool is_float(PgType type) { return type == PgType::float4 || type == PgType::float8; }
-
-bool is_text(PgType type) {
-  return type == PgType::text || type == PgType::varchar || type == PgType::bpchar;
-}
 
 bool is_moment(PgType type) {
   return type == PgType::date || type == PgType::timestamp || type == PgType::timestamptz;
@@ -224,7 +204,7 @@ ParentKey find_parent_key(const Catalog& catalog, const SourceForeignKey& key) {
   }
   if (!unique) {
     found.obstacle =
-        "no primary key or whole unique index of the parent is on " + listed(found.columns) + " alone";
+        "no primary key or whole unique index of the parent is on " + quoted_list(found.columns) + " alone";
   }
   return found;
 }

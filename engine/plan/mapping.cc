@@ -5,6 +5,7 @@
 #include <cctype>
 #include <charconv>
 
+#include "engine/model/hex.h"
 #include "engine/model/quote.h"
 
 namespace sluice {
@@ -150,17 +151,57 @@ std::optional<WrittenType> parse_type(std::string_view written) {
 
 const TableMapping* Mapping::table(std::string_view name) const {
   const auto found = std::find_if(tables.begin(), tables.end(), [&](const TableMapping& mapping) {
-    return fold_ascii(mapping.table) == fold_ascii(name);
+    return same_name(mapping.table, name);
   });
   return found == tables.end() ? nullptr : &*found;
 }
 
 const ColumnMapping* find_column(const TableMapping* table, std::string_view name) {
   if (table == nullptr) return nullptr;
-  const auto found = std::find_if(
-      table->columns.begin(), table->columns.end(),
-      [&](const ColumnMapping& mapping) { return fold_ascii(mapping.column) == fold_ascii(name); });
+  const auto found =
+      std::find_if(table->columns.begin(), table->columns.end(),
+                   [&](const ColumnMapping& mapping) { return same_name(mapping.column, name); });
   return found == table->columns.end() ? nullptr : &*found;
+}
+
+MisfitPolicy misfit_policy(const Mapping& mapping, const ColumnMapping* wish) {
+  return wish != nullptr && wish->on_misfit ? *wish->on_misfit : mapping.on_misfit;
+}
+
+BadTextPolicy bad_text_policy(const Mapping& mapping, const ColumnMapping* wish) {
+  return wish != nullptr && wish->bad_text ? *wish->bad_text : mapping.bad_text;
+}
+
+JsonTarget json_target(const Mapping& mapping, const ColumnMapping* wish) {
+  return wish != nullptr && wish->json ? *wish->json : mapping.json;
+}
+
+std::string toml_string(std::string_view text) {
+  std::string string = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      string += '\\';
+      string += c;
+    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+      string.append("\\u00").append(hex_of({&c, 1}));
+    } else {
+      string += c;
+    }
+  }
+  return string + "\"";
+}
+
+std::string mapping_line(std::string_view table, const std::string& setting) {
+  return std::string("[tables.").append(toml_string(table)).append("] ").append(setting);
+}
+
+std::string mapping_line(std::string_view table, std::string_view column, const std::string& setting) {
+  return std::string("[tables.")
+      .append(toml_string(table))
+      .append(".columns.")
+      .append(toml_string(column))
+      .append("] ")
+      .append(setting);
 }
 
 }  // namespace sluice

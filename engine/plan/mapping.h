@@ -94,4 +94,15 @@ struct Mapping {
 
 const ColumnMapping* find_column(const TableMapping* table, std::string_view name);
 
+// What holds for a column: what is said of it, or else what is said of all. `wish` may be null.
+MisfitPolicy misfit_policy(const Mapping& mapping, const ColumnMapping* wish);
+BadTextPolicy bad_text_policy(const Mapping& mapping, const ColumnMapping* wish);
+JsonTarget json_target(const Mapping& mapping, const ColumnMapping* wish);
+
+// A basic string of TOML.
+std::string toml_string(std::string_view text);
+// The line of the mapping that would say so, for findings: [tables."t".columns."c"] bad-text = "replace"
+std::string mapping_line(std::string_view table, const std::string& setting);
+std::string mapping_line(std::string_view table, std::string_view column, const std::string& setting);
+
 }  // namespace sluice

@@ -1,34 +1,16 @@
 #include "engine/plan/onto_existing.h"
 
 #include <algorithm>
-#include <cctype>
 #include <functional>
 #include <map>
 #include <string>
 
 #include "engine/model/quote.h"
 #include "engine/plan/names.h"
+#include "engine/plan/row_key.h"
 
 namespace sluice {
 namespace {
-
-bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
-bool is_lower_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
-
-// orderItem, OrderItem and "order item" are order_item; HTTPServer is http_server.
-std::string snake_form(std::string_view name) {
-  std::string form;
-  for (std::size_t i = 0; i < name.size(); ++i) {
-    const char c = name[i];
-    const bool word_begins =
-        is_upper(c) && i > 0 &&
-        (is_lower_or_digit(name[i - 1]) ||
-         (is_upper(name[i - 1]) && i + 1 < name.size() && name[i + 1] >= 'a' && name[i + 1] <= 'z'));
-    if (word_begins) form += '_';
-    form += c == ' ' || c == '-' || c == '.' ? '_' : c;
-  }
-  return fold_ascii(form);
-}
 
 // Which of `names` is meant: the first way of comparing that finds any decides. Several are ambiguous.
 template <class Item>
@@ -37,7 +19,7 @@ std::vector<const Item*> find_meant(const std::vector<const Item*>& items, const
   const std::vector<Form> forms = {[](const std::string& name) { return name; },
                                    [](const std::string& name) { return shortened(name); },
                                    [](const std::string& name) { return fold_ascii(name); },
-                                   [](const std::string& name) { return snake_form(name); }};
+                                   [](const std::string& name) { return identifier_in(Identifiers::snake, name); }};
   for (const Form& form : forms) {
     std::vector<const Item*> found;
     const std::string meant = form(wanted);
@@ -58,12 +40,6 @@ std::string list_names(const std::vector<const Item*>& items) {
 
 std::string in_rows(std::uint64_t count) {
   return count == 1 ? std::string("1 row") : std::to_string(count) + " rows";
-}
-
-// The key of a mapping's table, as TOML writes it.
-std::string mapping_of(const std::string& table) { return "[tables." + quote_identifier(table) + "]"; }
-std::string mapping_of(const std::string& table, const std::string& column) {
-  return "[tables." + quote_identifier(table) + ".columns." + quote_identifier(column) + "]";
 }
 
 class Matcher {
@@ -91,12 +67,16 @@ class Matcher {
         find("", obstacle.what, obstacle.resolve);
       }
     }
-    set_row_key();
+    set_row_key(plan_, source_);
   }
 
  private:
   void find(const std::string& column, std::string what, std::string resolve, std::string origin = {}) {
     findings_.push_back({source_.name, column, std::move(what), std::move(resolve), std::move(origin)});
+  }
+
+  [[nodiscard]] std::string line(const std::string& column, const std::string& setting) const {
+    return mapping_line(source_.name, column, setting);
   }
 
   const ExistingTable* find_table() {
@@ -114,11 +94,11 @@ class Matcher {
     if (meant.size() == 1) return meant.front();
     if (meant.empty()) {
       find("", "the target has no such table in " + where,
-           "create it, name another with " + mapping_of(source_.name) + " target = \"...\", or --exclude " +
+           "create it, name another with " + mapping_line(source_.name, "target = \"...\"") + ", or --exclude " +
                source_.name);
     } else {
       find("", "several tables of the target may be meant: " + list_names(meant),
-           mapping_of(source_.name) + " target = \"...\"");
+           mapping_line(source_.name, "target = \"...\""));
     }
     return nullptr;
   }
@@ -126,7 +106,6 @@ class Matcher {
   const ExistingColumn* find_existing(const SourceColumn& column, const ColumnMapping* wish) {
     std::vector<const ExistingColumn*> all;
     for (const ExistingColumn& existing : table_->columns) all.push_back(&existing);
-    const std::string line = mapping_of(source_.name, column.name);
     const std::string where = quote_qualified(existing_.schema, table_->name);
     if (wish != nullptr && wish->target) {
       const auto named = std::find_if(all.begin(), all.end(), [&](const ExistingColumn* existing) {
@@ -141,11 +120,11 @@ class Matcher {
     if (meant.size() == 1) return meant.front();
     if (meant.empty()) {
       find(column.name, where + " has no such column",
-           "leave it out with " + line + " exclude = true, or ALTER TABLE " + where + " ADD COLUMN " +
+           "leave it out with " + line(column.name, "exclude = true") + ", or ALTER TABLE " + where + " ADD COLUMN " +
                quote_identifier(column.name) + " ...");
     } else {
       find(column.name, "several columns of " + where + " may be meant: " + list_names(meant),
-           line + " target = \"...\"");
+           line(column.name, "target = \"...\""));
     }
     return nullptr;
   }
@@ -161,7 +140,7 @@ class Matcher {
       find(column.name,
            "it and " + quote_identifier(taken->second) + " both match column " +
                quote_identifier(existing->name) + " of the target",
-           mapping_of(source_.name, column.name) + " target = \"...\", or exclude = true");
+           line(column.name, "target = \"...\"") + ", or exclude = true");
       return;
     }
     if (existing->generated) {
@@ -171,13 +150,13 @@ class Matcher {
         find(column.name,
              "column " + quote_identifier(existing->name) +
                  " of the target is generated and takes no value of the source",
-             mapping_of(source_.name, column.name) + " exclude = true to leave it to the target");
+             line(column.name, "exclude = true") + " to leave it to the target");
       }
       return;
     }
     if (!existing->supported) {
       find(column.name, "the target's type " + existing->type_name + " is not one that sluice writes",
-           mapping_of(source_.name, column.name) + " exclude = true, or another type in the target");
+           line(column.name, "exclude = true") + ", or another type in the target");
       return;
     }
     ColumnPlan planned;
@@ -200,12 +179,13 @@ class Matcher {
   }
 
   void take_wishes(ColumnPlan& planned, const ColumnMapping* wish) {
-    const BadTextPolicy bad_text = wish != nullptr && wish->bad_text ? *wish->bad_text : mapping_.bad_text;
+    const BadTextPolicy bad_text = bad_text_policy(mapping_, wish);
     if (wish != nullptr) planned.conversion = wish->conversion;
     if (bad_text == BadTextPolicy::replace) planned.conversion.bad_text = BadText::replace;
     if (bad_text == BadTextPolicy::strip) planned.conversion.bad_text = BadText::strip;
-    const JsonTarget json = wish != nullptr && wish->json ? *wish->json : mapping_.json;
-    if (planned.type == PgType::jsonb && json == JsonTarget::jsonb) planned.conversion.lossy_jsonb = true;
+    if (planned.type == PgType::jsonb && json_target(mapping_, wish) == JsonTarget::jsonb) {
+      planned.conversion.lossy_jsonb = true;
+    }
     const bool other_type = wish != nullptr && wish->type && planned.type_name.empty() &&
                             (wish->type->type != planned.type || wish->type->modifier != planned.modifier);
     if (other_type) {
@@ -217,25 +197,18 @@ class Matcher {
     }
   }
 
-  [[nodiscard]] MisfitPolicy policy_for(const ColumnPlan& planned) const {
-    const ColumnMapping* wish = find_column(wishes_, planned.source);
-    return wish != nullptr && wish->on_misfit ? *wish->on_misfit : mapping_.on_misfit;
-  }
-
   // Where the facts leave a doubt, the encoder looks at every value before the run begins.
   void judge(ColumnPlan& planned) {
-    const ColumnFacts* facts = facts_ == nullptr || planned.place >= facts_->columns.size()
-                                   ? nullptr
-                                   : &facts_->columns[planned.place];
+    const ColumnFacts* facts = facts_at(facts_, planned.place);
     planned.judge = facts == nullptr || !facts->examined || planned.modifier.any() ||
                     !planned.labels.empty() || planned.conversion.any() ||
                     misfits_of(*facts, planned.type) > 0;
     if (facts == nullptr || !planned.not_null || facts->nulls == 0) return;
-    if (policy_for(planned) == MisfitPolicy::reject) return;
+    if (misfit_policy(mapping_, find_column(wishes_, planned.source)) == MisfitPolicy::reject) return;
     find(planned.source, "NULL in " + in_rows(facts->nulls) + ", and the target's column is NOT NULL",
          "fill them in the source, ALTER TABLE " + quoted_name(plan_) + " ALTER COLUMN " +
              quote_identifier(planned.target) + " DROP NOT NULL, or " +
-             mapping_of(source_.name, planned.source) + " on-misfit = \"reject\" to leave those rows out");
+             line(planned.source, "on-misfit = \"reject\"") + " to leave those rows out");
   }
 
   // Columns of the target that must have a value and get none.
@@ -259,30 +232,6 @@ class Matcher {
     const auto found = std::find_if(plan_.columns.begin(), plan_.columns.end(),
                                     [&](const ColumnPlan& column) { return column.target == target; });
     return found == plan_.columns.end() ? nullptr : &*found;
-  }
-
-  void set_row_key() {
-    plan_.key_columns.clear();
-    std::vector<std::size_t> key;
-    if (source_.rowid_alias) {
-      key = {*source_.rowid_alias};
-    } else {
-      key = source_.primary_key();
-    }
-    for (const std::size_t place : key) {
-      const ColumnPlan* column = column_at(plan_, place);
-      if (column == nullptr) break;
-      plan_.key_columns.push_back(static_cast<std::size_t>(column - plan_.columns.data()));
-    }
-    if (key.empty() || plan_.key_columns.size() < key.size()) {
-      plan_.key_columns.clear();
-      plan_.row_key = source_.rowid_name.empty() ? RowKey::none : RowKey::rowid;
-      return;
-    }
-    // Leaves in key order need the key as a bigint in the row; any other type of it is a key like others.
-    const ColumnPlan& first = plan_.columns[plan_.key_columns.front()];
-    const bool ordered = source_.rowid_alias && first.type == PgType::int8 && !first.conversion.any();
-    plan_.row_key = ordered ? RowKey::ordered_integer : RowKey::columns;
   }
 
   TablePlan& plan_;
@@ -337,9 +286,9 @@ bool is_number(PgType type) {
 void leave_out_columns(const PlannedTable& table, const ExistingTable& existing,
                        std::vector<ObjectOutcome>& left_out) {
   const auto is_generated = [&](const std::string& name) {
-    const std::string form = snake_form(name);
+    const std::string form = identifier_in(Identifiers::snake, name);
     return std::any_of(existing.columns.begin(), existing.columns.end(), [&](const ExistingColumn& column) {
-      return column.generated && snake_form(column.name) == form;
+      return column.generated && identifier_in(Identifiers::snake, column.name) == form;
     });
   };
   for (std::size_t place = 0; place < table.source->columns.size(); ++place) {
@@ -356,14 +305,7 @@ void leave_out_columns(const PlannedTable& table, const ExistingTable& existing,
     left_out.push_back(std::move(object));
   }
   for (const ColumnPlan& column : table.plan->columns) {
-    if (column.remark.empty()) continue;
-    ObjectOutcome object;
-    object.kind = "column";
-    object.table = table.source->name;
-    object.name = column.source;
-    object.created = true;
-    object.reason = column.remark;
-    left_out.push_back(std::move(object));
+    if (!column.remark.empty()) left_out.push_back(outcome_of(*table.plan, column));
   }
 }
 
@@ -387,7 +329,7 @@ SchemaSteps steps_onto(const std::vector<PlannedTable>& tables, const TargetCata
       findings.push_back({table.source->name, "",
                           "it and " + quote_identifier(taken->second) + " both match " +
                               quoted_name(*table.plan) + " of the target",
-                          mapping_of(table.source->name) + " target = \"...\", or --exclude one", ""});
+                          mapping_line(table.source->name, "target = \"...\"") + ", or --exclude one", ""});
     }
     for (const ColumnPlan& column : table.plan->columns) {
       for (const ExistingColumn& there : found->second.columns) {

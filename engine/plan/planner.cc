@@ -13,6 +13,7 @@
 #include "engine/plan/foreign_keys.h"
 #include "engine/plan/generated.h"
 #include "engine/plan/names.h"
+#include "engine/plan/row_key.h"
 #include "engine/plan/onto_existing.h"
 #include "engine/plan/ranges.h"
 #include "engine/plan/width.h"
@@ -49,12 +50,6 @@ void refuse_idle_patterns(const Catalog& catalog, const std::vector<std::string>
   }
 }
 
-RowKey row_key_of(const SourceTable& table) {
-  if (table.rowid_alias) return RowKey::ordered_integer;
-  if (!table.primary_key().empty()) return RowKey::columns;
-  return table.rowid_name.empty() ? RowKey::none : RowKey::rowid;
-}
-
 // What one table of the source is planned with.
 struct TableInputs {
   const SourceTable* source = nullptr;
@@ -67,10 +62,6 @@ struct TableInputs {
 
 // A rowid that no column carries, to be kept as a column.
 constexpr const char* kRowidColumn = "rowid";
-
-const ColumnFacts* facts_at(const TableFacts* facts, std::size_t place) {
-  return facts == nullptr || place >= facts->columns.size() ? nullptr : &facts->columns[place];
-}
 
 ColumnDecision decide(const TableInputs& table, std::size_t place, const Mapping& mapping) {
   const ColumnFacts* facts = facts_at(table.facts, place);
@@ -236,20 +227,7 @@ void plan_columns(const TableInputs& inputs, const Mapping& mapping, TablePlan& 
   }
   refuse_displaced_columns(inputs, mapping, migration);
   name_columns(inputs, mapping, plan);
-  plan.row_key = row_key_of(table);
-  const auto planned_place = [&](std::size_t place) {
-    return static_cast<std::size_t>(column_at(plan, place) - plan.columns.data());
-  };
-  if (plan.row_key == RowKey::ordered_integer) plan.key_columns = {planned_place(*table.rowid_alias)};
-  if (plan.row_key == RowKey::columns) {
-    for (const std::size_t place : table.primary_key()) plan.key_columns.push_back(planned_place(place));
-  }
-  // Leaves in key order need the key as a bigint in the row; any other type of it is a key like others.
-  if (plan.row_key == RowKey::ordered_integer) {
-    const ColumnPlan& key = plan.columns[plan.key_columns.front()];
-    if (key.type != PgType::int8 || key.modifier.any() || key.conversion.any())
-      plan.row_key = RowKey::columns;
-  }
+  set_row_key(plan, table);
 }
 
 TablePlan plan_table(const TableInputs& inputs, const PlanOptions& options, NameSpace& tables,

@@ -29,10 +29,9 @@ std::size_t kept_of(std::uint64_t bytes) {
   return stored <= kMovedFromBytes ? static_cast<std::size_t>(stored) : kPointerBytes;
 }
 
-const ColumnFacts* facts_at(const TableFacts* facts, std::size_t place) {
-  if (facts == nullptr || place >= facts->columns.size()) return nullptr;
-  const ColumnFacts& column = facts->columns[place];
-  return column.examined ? &column : nullptr;
+const ColumnFacts* examined_facts_at(const TableFacts* facts, std::size_t place) {
+  const ColumnFacts* column = facts_at(facts, place);
+  return column != nullptr && column->examined ? column : nullptr;
 }
 
 std::string advice(const TablePlan& plan) {
@@ -51,7 +50,7 @@ RowWidth width_of(const TablePlan& plan, const TableFacts* facts) {
   std::size_t longest = 0;
   bool always_nulls = false;
   for (const ColumnPlan& column : plan.columns) {
-    const ColumnFacts* known = facts_at(facts, column.place);
+    const ColumnFacts* known = examined_facts_at(facts, column.place);
     const PgTypeName& storage = name_of(column.type);
     const bool always = column.not_null || (known != nullptr && facts->rows > 0 && known->nulls == 0);
     const bool ever = always || known == nullptr || known->values() > 0;

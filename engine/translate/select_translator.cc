@@ -43,12 +43,6 @@ std::string unlike(std::string name, const std::set<std::string>& taken) {
   return name;
 }
 
-std::string joined(const std::vector<std::string>& parts) {
-  std::string text;
-  for (const std::string& part : parts) text += (text.empty() ? "" : ", ") + part;
-  return text;
-}
-
 std::string_view spelled(SetOperator set_operator) {
   switch (set_operator) {
     case SetOperator::union_distinct:

@@ -18,12 +18,6 @@ std::vector<std::string> table_list(const MigrationPlan& plan, const std::vector
   return list;
 }
 
-std::string joined(const std::vector<std::string>& names) {
-  std::string list;
-  for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
-  return list;
-}
-
 // A view w (pg_rewrite) that is as a run of ours made it: its rule was written by the very transaction that
 // recorded the step. CREATE OR REPLACE VIEW writes the rule anew.
 constexpr const char* kMadeByOurStep =
