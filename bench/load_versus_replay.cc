@@ -2,29 +2,24 @@
 // server, the same settings, the same number of connections, in one run. README.md says how to read it.
 
 #include <fmt/format.h>
-#include <stdlib.h>  // setenv, getloadavg
-#include <sys/resource.h>
-#include <unistd.h>  // sysconf
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <atomic>
-#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "bench/figures.h"
 #include "bench/recorded_streams.h"
+#include "bench/workbench.h"
 #include "datasets/dataset.h"
 #include "engine/model/quote.h"
-#include "tests/support/command.h"
 #include "tests/support/query.h"
 #include "tests/support/temporary_directory.h"
 #include "tests/support/test_server.h"
@@ -34,7 +29,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
-using namespace std::chrono_literals;
 using testing::TemporaryDirectory;
 using testing::TestServer;
 
@@ -48,55 +42,9 @@ struct Options {
   double memory_max_mb = 150;
 };
 
-// A server as people run them, unlike that of the tests: what is committed is on the disk. Sizes are such
-// that no checkpoint and no vacuum falls into one measurement and misses another.
-const std::vector<std::pair<std::string, std::string>> kServerSettings = {
-    {"fsync", "on"},
-    {"full_page_writes", "on"},
-    {"wal_level", "replica"},
-    {"shared_buffers", "128MB"},
-    {"max_wal_size", "8GB"},
-    {"min_wal_size", "2GB"},  // every run finds old segments to write over, not only the later ones
-    {"checkpoint_timeout", "1h"},
-    {"autovacuum", "off"},
-};
-
 constexpr const char* kPrepared = "prepared";  // the tables' definitions, and at first their rows
 constexpr const char* kReplayed = "replayed";
 constexpr const char* kLoaded = "loaded";
-
-// ---- the end, whatever happens ----
-
-// Between two measurements is soon enough, and there every destructor runs: the server stops and its folder
-// goes.
-std::atomic<bool> stop_requested{false};
-
-void stop_on_signals() {
-  struct sigaction action {};
-  action.sa_handler = [](int) { stop_requested = true; };
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaction(signal, &action, nullptr);
-}
-
-void check_stop() {
-  if (stop_requested) throw std::runtime_error("stopped by a signal");
-}
-
-// ---- figures ----
-
-double minimum(const std::vector<double>& values) { return *std::min_element(values.begin(), values.end()); }
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
-}
-
-double load_average() {
-  double average = 0;
-  return getloadavg(&average, 1) == 1 ? average : 0;
-}
-
-double megabytes(std::uint64_t bytes) { return static_cast<double>(bytes) / 1e6; }
 
 // ---- one run of sluice ----
 
@@ -111,43 +59,10 @@ struct Migration {
   }
 };
 
-double cpu_of_children() {
-  rusage usage{};
-  getrusage(RUSAGE_CHILDREN, &usage);
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
-
-// The server's CPU time up to now, all its processes together, in steps of 10 ms. Those that have ended are
-// in the postmaster's account of its children.
-double cpu_of_server(pid_t postmaster) {
-  const auto ticks = [](const std::string& pid, bool with_ended_children) {
-    std::ifstream file("/proc/" + pid + "/stat");
-    std::string line;
-    std::getline(file, line);
-    // After the name, which may hold anything: state is the 3rd field, utime the 14th, then stime, cutime,
-    // cstime.
-    std::istringstream fields(line.substr(std::min(line.rfind(')') + 1, line.size())));
-    std::string skipped;
-    for (int field = 3; field < 14; ++field) fields >> skipped;
-    double sum = 0;
-    double value = 0;
-    for (int count = with_ended_children ? 4 : 2; count > 0 && fields >> value; --count) sum += value;
-    return sum;
-  };
-  const std::string pid = std::to_string(postmaster);
-  double sum = ticks(pid, true);
-  std::ifstream children("/proc/" + pid + "/task/" + pid + "/children");
-  for (std::string child; children >> child;) sum += ticks(child, false);
-  return sum / static_cast<double>(sysconf(_SC_CLK_TCK));
-}
-
 class Bench {
  public:
-  Bench(const Options& options, const fs::path& directory)
-      : options_(options), directory_(directory), server_({.settings = kServerSettings}) {
+  Bench(const Options& options, const WorkFolder& folder)
+      : options_(options), folder_(folder), server_({.settings = kServerSettings}) {
     database_ = server_.create_database("bench");
   }
 
@@ -157,21 +72,12 @@ class Bench {
     measure();
     verify_once();
     conclude();
-    return good_;
+    return bounds_.held();
   }
 
  private:
   void prepare() {
-    source_ = directory_ / fmt::format("three_tables-{}.db", options_.rows);
-    // By the program, so that its memory is not ours: Linux would count that as the peak of every sluice we
-    // start.
-    if (!fs::exists(source_)) {
-      const testing::CommandResult made =
-          testing::run_command({testing::generate_dataset_program(), "three_tables", source_.string(),
-                                "--rows", std::to_string(options_.rows)},
-                               {.timeout = 30min});
-      if (made.exit_status != 0) throw std::runtime_error("generate_dataset: " + made.err);
-    }
+    source_ = folder_.dataset("three_tables", options_.rows);
     for (const datasets::TableRows& table : datasets::count_rows(source_))
       expected_[table.table] = table.rows;
 
@@ -187,7 +93,7 @@ class Bench {
       testing::execute(database_, "TRUNCATE " + quote_qualified(kPrepared, cut.table));
     }
     print(fmt::format("PostgreSQL {}, Unix socket, {}\n",
-                      testing::query_value(database_, "SHOW server_version"), settings_text()));
+                      testing::query_value(database_, "SHOW server_version"), server_settings_text()));
     print(
         fmt::format("{} rows, {:.0f} MB file, {:.0f} MB COPY payload in {} streams; load average {:.1f}\n\n",
                     rows_in_all(), megabytes(fs::file_size(source_)), megabytes(streams_->bytes()),
@@ -243,7 +149,7 @@ class Bench {
   }
 
   struct MeasuredReplay {
-    ReplayTime time;
+    FloorTime time;
     double server_cpu_seconds = 0;
   };
 
@@ -280,21 +186,16 @@ class Bench {
   Migration migrate(const std::string& schema, std::size_t connections, const std::string& verify) {
     testing::execute(database_, "DROP SCHEMA IF EXISTS sluice CASCADE");  // the ledger: no run to go on with
     const TemporaryDirectory report;
-    const double cpu_before = cpu_of_children();
-    const testing::CommandResult ended =
-        testing::run_command({testing::sluice_program(), "migrate", source_.string(), database_, "--schema",
-                              schema, "--jobs", std::to_string(connections), "--verify", verify, "--progress",
-                              "none", "--report", report.path().string()},
-                             {.timeout = 30min});
+    const SluiceRun run = run_sluice({"migrate", source_.string(), database_, "--schema", schema, "--jobs",
+                                      std::to_string(connections), "--verify", verify, "--progress", "none",
+                                      "--report", report.path().string()});
     Migration migration;
-    migration.cpu_seconds = cpu_of_children() - cpu_before;
+    migration.cpu_seconds = run.cpu_seconds;
     if (std::ifstream file(report / "report.json"); file) {
       migration.report = Json::parse(file, nullptr, /*allow_exceptions=*/false);
     }
-    check_stop();
-    if (ended.exit_status != 0) {
-      migration.failure = fmt::format("exit status {}{}: {}", ended.exit_status,
-                                      ended.timed_out ? " (killed after too long)" : "", ended.err);
+    if (!run.failure.empty()) {
+      migration.failure = run.failure;
     } else if (!migration.report.is_object()) {
       migration.failure = "there is no report.json that can be read";
     } else {
@@ -353,7 +254,7 @@ class Bench {
       if (series.load.empty()) continue;  // every run failed, which has been said
       const double load = median(series.load);
       const double pairwise = median(series.ratios);
-      const double peak = *std::max_element(series.peak_memory_mb.begin(), series.peak_memory_mb.end());
+      const double peak = maximum(series.peak_memory_mb);
       memory_peak_mb_ = std::max(memory_peak_mb_, peak);
       // What the ratio would be if CPU were all that counts: the server's work is the same for both sides.
       const double server_cpu = median(series.server_cpu);
@@ -378,9 +279,9 @@ class Bench {
                                  {"cpu_ratio", cpu_ratio},
                                  {"peak_memory_mb", peak}});
       verdicts.push_back(
-          verdict(fmt::format("ratio, {} connections", connections), pairwise, options_.ratio_max));
+          bounds_.judge(fmt::format("ratio, {} connections", connections), pairwise, options_.ratio_max));
     }
-    verdicts.push_back(verdict("peak memory, MB", memory_peak_mb_, options_.memory_max_mb));
+    verdicts.push_back(bounds_.judge("peak memory, MB", memory_peak_mb_, options_.memory_max_mb));
     print("\n");
     for (const std::string& line : verdicts) print(line);
     for (const Json& failure : json_["failures"]) {
@@ -390,29 +291,13 @@ class Bench {
     print(fmt::format("load average at the end {:.1f}\n", load_average()));
     json_["load_average_after"] = load_average();
     json_["memory_peak_mb"] = memory_peak_mb_;
-    json_["good"] = good_;
-    if (options_.json.empty()) return;
-    std::ofstream file(options_.json, std::ios::trunc);
-    file << json_.dump(2, ' ', false, Json::error_handler_t::replace) << "\n";
-    file.flush();
-    if (!file) throw std::runtime_error("cannot write " + options_.json);
-  }
-
-  std::string verdict(const std::string& what, double value, double bound) {
-    const bool held = value <= bound;
-    good_ = good_ && held;
-    return fmt::format("{}  {}: {:.2f}, bound {:.2f}\n", held ? "held  " : "MISSED", what, value, bound);
+    json_["good"] = bounds_.held();
+    if (!options_.json.empty()) write_figures(options_.json, json_);
   }
 
   void note_failure(const std::string& run, const std::string& reason) {
-    good_ = false;
+    bounds_.miss();
     json_["failures"].push_back({{"run", run}, {"reason", reason}});
-  }
-
-  static std::string settings_text() {
-    std::string text;
-    for (const auto& [name, value] : kServerSettings) text += (text.empty() ? "" : ", ") + name + "=" + value;
-    return text;
   }
 
   [[nodiscard]] std::int64_t rows_in_all() const {
@@ -421,11 +306,8 @@ class Bench {
     return sum;
   }
 
-  // At once: a run takes minutes, and whoever watches wants to see it live.
-  static void print(const std::string& text) { std::cout << text << std::flush; }
-
   const Options& options_;
-  const fs::path directory_;
+  const WorkFolder& folder_;
   TestServer server_;
   std::string database_;
   fs::path source_;
@@ -434,7 +316,7 @@ class Bench {
   std::optional<RecordedStreams> streams_;
   std::map<std::size_t, Series> series_;  // by connections
   double memory_peak_mb_ = 0;
-  bool good_ = true;
+  Bounds bounds_;
   Json json_ = {{"failures", Json::array()}};
 };
 
@@ -460,18 +342,8 @@ int run(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   stop_on_signals();
 
-  // Not the usual temporary folder, which may be memory: the server must write to a disk, as others do.
-  setenv("TMPDIR", "/var/tmp", 1);
-  std::optional<TemporaryDirectory> temporary;
-  fs::path directory;
-  if (options.directory.empty()) {
-    directory = temporary.emplace("sluice-bench").path();
-  } else {
-    fs::create_directories(options.directory);
-    directory = fs::canonical(options.directory);
-    setenv("TMPDIR", directory.c_str(), 1);
-  }
-  return Bench(options, directory).run() ? 0 : 1;
+  const WorkFolder folder(options.directory);
+  return Bench(options, folder).run() ? 0 : 1;
 }
 
 }  // namespace

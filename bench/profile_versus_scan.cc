@@ -4,11 +4,8 @@
 
 #include <fmt/format.h>
 #include <sqlite3.h>
-#include <stdlib.h>  // getloadavg
-#include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstring>
@@ -22,6 +19,7 @@
 #include <thread>
 #include <vector>
 
+#include "bench/figures.h"
 #include "datasets/dataset.h"
 #include "engine/app/profile.h"
 #include "engine/model/error.h"
@@ -166,32 +164,12 @@ struct Figures {
   double cpu_seconds = 0;
 };
 
-double cpu_of_process() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
-
 Figures measured(const std::function<void()>& work) {
   const double cpu = cpu_of_process();
   const auto began = std::chrono::steady_clock::now();
   work();
   return {std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count(),
           cpu_of_process() - cpu};
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
-}
-
-double load_average() {
-  double average = 0;
-  return getloadavg(&average, 1) == 1 ? average : 0;
 }
 
 bool run(const Options& options) {

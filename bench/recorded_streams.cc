@@ -2,22 +2,13 @@
 
 #include <libpq-fe.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
-#include <chrono>
-#include <exception>
-#include <latch>
-#include <mutex>
-#include <optional>
-#include <span>
 #include <stdexcept>
 #include <string_view>
 #include <system_error>
-#include <thread>
 
 #include "engine/model/quote.h"
 #include "tests/support/query.h"
@@ -25,54 +16,11 @@
 namespace sluice::bench {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 // As io/postgres/range_sink.cc has them.
 constexpr const char* kBegin =
     "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; "
     "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL synchronous_commit = off";
 constexpr std::size_t kSendBytes = std::size_t{128} << 10;
-
-struct Finish {
-  void operator()(PGconn* connection) const noexcept { PQfinish(connection); }
-};
-struct Clear {
-  void operator()(PGresult* result) const noexcept { PQclear(result); }
-};
-using Session = std::unique_ptr<PGconn, Finish>;
-using Answer = std::unique_ptr<PGresult, Clear>;
-
-[[noreturn]] void fail(PGconn* session) { throw std::runtime_error(PQerrorMessage(session)); }
-
-Session connect(const std::string& conninfo) {
-  Session session(PQconnectdb(conninfo.c_str()));
-  if (PQstatus(session.get()) != CONNECTION_OK) fail(session.get());
-  return session;
-}
-
-void command(PGconn* session, const std::string& sql, ExecStatusType expected = PGRES_COMMAND_OK) {
-  const Answer answer(PQexec(session, sql.c_str()));
-  if (PQresultStatus(answer.get()) != expected) fail(session);
-}
-
-// The end of a COPY in either direction: how many rows the server counted.
-std::uint64_t copied_rows(PGconn* session) {
-  const Answer answer(PQgetResult(session));
-  if (PQresultStatus(answer.get()) != PGRES_COMMAND_OK) fail(session);
-  const std::uint64_t rows = std::stoull(PQcmdTuples(answer.get()));
-  while (Answer(PQgetResult(session))) {
-  }
-  return rows;
-}
-
-double cpu_seconds() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& time) {
-    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
 
 // The whole memory file, touched once before the clock starts.
 class Mapping {
@@ -116,8 +64,8 @@ struct RecordedStreams::Stream {
   }
 
   // Everything that `query` gives, header and trailer included.
-  void record(PGconn* session, const std::string& query) {
-    command(session, "COPY (" + query + ") TO STDOUT (FORMAT binary)", PGRES_COPY_OUT);
+  void record(pg_conn* session, const std::string& query) {
+    begin_copy_out(session, "COPY (" + query + ") TO STDOUT (FORMAT binary)");
     std::string collected;
     char* row = nullptr;
     for (int got = 0; (got = PQgetCopyData(session, &row, 0)) > 0; PQfreemem(row)) {
@@ -130,9 +78,9 @@ struct RecordedStreams::Stream {
     rows = copied_rows(session);
   }
 
-  void send(PGconn* session, const std::string& schema, std::string_view bytes) const {
+  void send(pg_conn* session, const std::string& schema, std::string_view bytes) const {
     command(session, kBegin);
-    command(session, "COPY " + quote_qualified(schema, table) + " FROM STDIN (FORMAT binary)", PGRES_COPY_IN);
+    begin_copy_in(session, "COPY " + quote_qualified(schema, table) + " FROM STDIN (FORMAT binary)");
     for (; !bytes.empty(); bytes.remove_prefix(std::min(bytes.size(), kSendBytes))) {
       const std::string_view piece = bytes.substr(0, kSendBytes);
       if (PQputCopyData(session, piece.data(), static_cast<int>(piece.size())) != 1) fail(session);
@@ -173,43 +121,14 @@ std::uint64_t RecordedStreams::bytes() const {
   return sum;
 }
 
-ReplayTime RecordedStreams::replay(const std::string& conninfo, const std::string& schema,
-                                   std::size_t connections) const {
+FloorTime RecordedStreams::replay(const std::string& conninfo, const std::string& schema,
+                                  std::size_t connections) const {
   std::vector<std::unique_ptr<Mapping>> mappings;
   for (const auto& stream : streams_)
     mappings.push_back(std::make_unique<Mapping>(stream->file, stream->size));
-  std::vector<Session> sessions;
-  for (std::size_t i = 0; i < connections; ++i) sessions.push_back(connect(conninfo));
-
-  std::atomic<std::size_t> next{0};
-  std::latch start(static_cast<std::ptrdiff_t>(connections) + 1);
-  std::mutex mutex;  // guards `failure`
-  std::exception_ptr failure;
-  const auto work = [&](PGconn* session) {
-    start.arrive_and_wait();
-    try {
-      for (std::size_t at = next++; at < streams_.size(); at = next++) {
-        streams_[at]->send(session, schema, mappings[at]->bytes());
-      }
-    } catch (...) {
-      next = streams_.size();  // the others need not go on
-      const std::lock_guard lock(mutex);
-      if (!failure) failure = std::current_exception();
-    }
-  };
-  ReplayTime time;
-  {
-    std::vector<std::jthread> threads;
-    for (const Session& session : sessions) threads.emplace_back(work, session.get());
-    const double cpu_before = cpu_seconds();
-    const Clock::time_point began = Clock::now();
-    start.arrive_and_wait();
-    threads.clear();  // joins
-    time.seconds = std::chrono::duration<double>(Clock::now() - began).count();
-    time.cpu_seconds = cpu_seconds() - cpu_before;
-  }
-  if (failure) std::rethrow_exception(failure);
-  return time;
+  return run_over_sessions(conninfo, connections, streams_.size(), [&](pg_conn* session, std::size_t at) {
+    streams_[at]->send(session, schema, mappings[at]->bytes());
+  });
 }
 
 }  // namespace sluice::bench

@@ -1,9 +1,6 @@
 #pragma once
 // Ready-made binary COPY streams and their replay: what the server and the socket cost when nobody has to
 // read, encode or hash anything. The floor under every load.
-//
-// It talks to libpq by itself and shares no code with io/postgres: if our own sending became slow, the floor
-// must not sink with it.
 
 #include <cstddef>
 #include <cstdint>
@@ -11,16 +8,13 @@
 #include <string>
 #include <vector>
 
+#include "bench/floor_session.h"
+
 namespace sluice::bench {
 
 struct StreamCut {
   std::string table;
   std::size_t pieces = 1;
-};
-
-struct ReplayTime {
-  double seconds = 0;      // from the first BEGIN to the last COMMIT
-  double cpu_seconds = 0;  // ours, all threads together
 };
 
 class RecordedStreams {
@@ -36,8 +30,8 @@ class RecordedStreams {
   // Sends all streams into the tables of the same names, in the order of the cuts, over `connections`
   // connections. Each is a thread that takes the next stream and wraps it into a transaction of its own.
   // Throws std::runtime_error with what the server said, or when it counted other rows than were recorded.
-  [[nodiscard]] ReplayTime replay(const std::string& conninfo, const std::string& schema,
-                                  std::size_t connections) const;
+  [[nodiscard]] FloorTime replay(const std::string& conninfo, const std::string& schema,
+                                 std::size_t connections) const;
 
   [[nodiscard]] std::size_t count() const { return streams_.size(); }
   [[nodiscard]] std::uint64_t bytes() const;

@@ -36,6 +36,8 @@ class LeafRule {
   [[nodiscard]] std::int64_t key_of(std::span<const std::byte> tuple) const;
   // REQUIRES: not ordered().
   [[nodiscard]] std::size_t bucket_of(std::span<const std::byte> tuple, const Digest& row) const;
+  // Equal for rows of one key; the row's own digest where rows carry no key.
+  [[nodiscard]] Digest identity_of(std::span<const std::byte> tuple, const Digest& row) const;
 
  private:
   bool ordered_;
@@ -52,7 +54,8 @@ class RangeDigester {
   explicit RangeDigester(const TablePlan& plan);
   void add(std::span<const std::byte> tuple);
   // The same for a row whose digest is known. Of the tuple only the fields of the key are looked at.
-  void add(std::span<const std::byte> tuple, const Digest& row);
+  // `server`: the server's hash of the row, where it is asked for.
+  void add(std::span<const std::byte> tuple, const Digest& row, std::uint64_t server = 0);
   // The digest of what was added; starts anew.
   RangeDigest finish();
 
@@ -61,13 +64,14 @@ class RangeDigester {
   RangeDigest digest_;
   LeafPart open_;
   std::int64_t last_key_ = 0;
-  std::vector<RowSum> buckets_;
+  std::vector<LeafPart> buckets_;
 };
 
 // The leaves of one table.
 struct Leaf {
   std::int64_t last_key = INT64_MAX;  // ordered tables: the leaf ends with this key
   RowSum rows;
+  Digest server{};  // as LeafPart::server
 };
 
 class TableLeaves {
@@ -79,7 +83,17 @@ class TableLeaves {
   [[nodiscard]] TableLeaves emptied() const;
 
   void add(std::span<const std::byte> tuple);
+  // Rows that were summed elsewhere. REQUIRES: leaf < leaves().size().
+  void add(std::size_t leaf, const Leaf& rows);
+  // Forgets the rows of one leaf.
+  void clear(std::size_t leaf) { leaves_[leaf].rows = {}; }
   void merge(const TableLeaves& other);
+
+  // Where a row belongs.
+  [[nodiscard]] std::size_t leaf_of(std::span<const std::byte> tuple, const Digest& row) const;
+  [[nodiscard]] const LeafRule& rule() const { return rule_; }
+  // The keys of a leaf of an ordered table, both ends included.
+  [[nodiscard]] RowidRange keys_of(std::size_t leaf) const;
 
   // For ordered tables the last leaf is open-ended and may be without rows.
   [[nodiscard]] const std::vector<Leaf>& leaves() const { return leaves_; }
@@ -95,6 +109,9 @@ class TableLeaves {
 
 // Indexes of the leaves that differ. REQUIRES: both have the same boundaries.
 std::vector<std::size_t> differing_leaves(const TableLeaves& source, const TableLeaves& target);
+// The same by the sums that the server makes. Leaves without ordered keys have one sum together, so they
+// differ together.
+std::vector<std::size_t> differing_server_leaves(const TableLeaves& source, const TableLeaves& target);
 
 // The ranges of an ordered table that hold keys of the leaf.
 std::vector<RangeNumber> ranges_of_leaf(const TablePlan& plan, const TableLeaves& leaves, std::size_t leaf);
@@ -103,5 +120,8 @@ std::vector<RangeNumber> ranges_of_leaf(const TablePlan& plan, const TableLeaves
 // (Fault::internal) on anything else.
 std::string pack_leaves(const std::vector<LeafPart>& leaves);
 std::vector<LeafPart> unpack_leaves(std::string_view bytes);
+// The server's sums of the same parts, in the same order.
+std::string pack_server_sums(const std::vector<LeafPart>& leaves);
+void unpack_server_sums(std::string_view bytes, std::vector<LeafPart>& leaves);
 
 }  // namespace sluice

@@ -2,13 +2,17 @@
 
 #include <benchmark/benchmark.h>
 
+#include <array>
 #include <cstddef>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "bench/micro/rows.h"
 #include "io/wire/row_encoder.h"
 #include "verify/leaves.h"
 #include "verify/row_digest.h"
+#include "verify/server_hash.h"
 
 namespace sluice::bench {
 namespace {
@@ -23,6 +27,61 @@ void row_digest(benchmark::State& state) {
   state.SetBytesProcessed(state.iterations() * state.range(0));
 }
 BENCHMARK(row_digest)->RangeMultiplier(2)->Range(16, 4096);
+
+// Both kinds of digest over the same rows.
+template <class Hash>
+void hash_tuples(benchmark::State& state, const SampleTable& table, const Hash& hash) {
+  const SampleTuples tuples = tuples_of(table);
+  std::size_t at = 0;
+  std::int64_t bytes = 0;
+  for (auto _ : state) {
+    const std::span<const std::byte> tuple = tuples.tuple(at);
+    auto digest = hash(tuple);
+    benchmark::DoNotOptimize(digest);
+    bytes += static_cast<std::int64_t>(tuple.size());
+    at = (at + 1) % tuples.ends.size();
+  }
+  state.SetItemsProcessed(state.iterations());
+  state.SetBytesProcessed(bytes);
+}
+
+void row_digest_of(benchmark::State& state, const SampleTable& table) {
+  hash_tuples(state, table, [](std::span<const std::byte> tuple) { return digest_of_row(tuple); });
+}
+void server_hash_of(benchmark::State& state, const SampleTable& table) {
+  hash_tuples(state, table, [hasher = ServerHasher(table.plan)](std::span<const std::byte> tuple) {
+    return hasher.hash(tuple);
+  });
+}
+
+// The server has no hash for JSON; as text the row has the same bytes.
+SampleTable with_json_as_text(SampleTable table) {
+  for (ColumnPlan& column : table.plan.columns) {
+    if (column.type == PgType::json) column.type = PgType::text;
+  }
+  return table;
+}
+SampleTable ten_short_fields() {
+  SampleTable table = orders_table();
+  constexpr std::array<std::size_t, 10> kColumns = {0, 1, 2, 3, 4, 5, 7, 8, 2, 3};
+  TablePlan plan = table.plan;
+  plan.columns.clear();
+  for (const std::size_t column : kColumns) plan.columns.push_back(table.plan.columns[column]);
+  for (std::vector<Cell>& row : table.rows) {
+    std::vector<Cell> chosen;
+    for (const std::size_t column : kColumns) chosen.push_back(row[column]);
+    row = std::move(chosen);
+  }
+  table.plan = std::move(plan);
+  return table;
+}
+
+BENCHMARK_CAPTURE(row_digest_of, orders, orders_table());
+BENCHMARK_CAPTURE(row_digest_of, events, with_json_as_text(events_table()));
+BENCHMARK_CAPTURE(row_digest_of, ten_short_fields, ten_short_fields());
+BENCHMARK_CAPTURE(server_hash_of, orders, orders_table());
+BENCHMARK_CAPTURE(server_hash_of, events, with_json_as_text(events_table()));
+BENCHMARK_CAPTURE(server_hash_of, ten_short_fields, ten_short_fields());
 
 // The same rows under another kind of key, so that the ways to a leaf compare.
 SampleTable without_key(SampleTable table) {

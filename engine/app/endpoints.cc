@@ -1,5 +1,7 @@
 #include "engine/app/endpoints.h"
 
+#include <fmt/format.h>
+
 #include <string_view>
 
 #include "engine/model/error.h"
@@ -45,6 +47,20 @@ TargetEndpoint open_target(const std::string& target, LocalTarget local) {
 
 std::string default_target(const std::filesystem::path& source) {
   return std::string(kLocalScheme) + source.filename().string() + ".pg";
+}
+
+void connect_lanes(std::vector<std::unique_ptr<Connection>>& connections, const std::string& conninfo,
+                   std::size_t count, Console& console) {
+  while (connections.size() < count) {
+    try {
+      connections.push_back(std::make_unique<Connection>(conninfo));
+    } catch (const Error& error) {
+      if (error.sqlstate() != "53300" || connections.empty()) throw;
+      console.say(fmt::format("the server has room for {} only; going on with those",
+                              counted(connections.size(), "connection")));
+      return;
+    }
+  }
 }
 
 }  // namespace sluice

@@ -2,9 +2,13 @@
 // SOURCE and TARGET as the user writes them.
 
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "engine/app/console.h"
+#include "io/postgres/connection.h"
 #include "io/postgres/local_server.h"
 
 namespace sluice {
@@ -28,5 +32,10 @@ TargetEndpoint open_target(const std::string& target, LocalTarget local);
 
 // The target of a migration without one: next to where the user stands.
 std::string default_target(const std::filesystem::path& source);
+
+// Adds connections until there are `count`, or as many as the server has room for, which is said. One at
+// least.
+void connect_lanes(std::vector<std::unique_ptr<Connection>>& connections, const std::string& conninfo,
+                   std::size_t count, Console& console);
 
 }  // namespace sluice

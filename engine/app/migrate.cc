@@ -12,9 +12,11 @@
 #include <optional>
 
 #include "engine/app/console.h"
+#include "engine/app/differences.h"
 #include "engine/app/endpoints.h"
 #include "engine/app/objects.h"
 #include "engine/app/plan_file.h"
+#include "engine/app/plan_record.h"
 #include "engine/app/planning.h"
 #include "engine/app/printable.h"
 #include "engine/app/report.h"
@@ -194,7 +196,10 @@ class Migration {
     Connection& connection = *connections_.front();
     RunRequest request;
     request.plan = &plan_;
-    for (const TablePlan& table : plan_.tables) request.create_table_sql.push_back(create_table_sql(table));
+    for (const TablePlan& table : plan_.tables) {
+      request.create_table_sql.push_back(create_table_sql(table));
+      request.table_plans.push_back(plan_record_of(table));
+    }
     request.source = snapshot_->path().string();
     request.fingerprint = snapshot_->fingerprint();
     // A schema without rows is another plan: the rows may follow by a run of their own.
@@ -238,16 +243,9 @@ class Migration {
 
   // As many connections as wanted, or as the server has room for.
   void connect_lanes(std::size_t count) {
-    while (connections_.size() < std::min(count, connections_max_)) {
-      try {
-        connections_.push_back(std::make_unique<Connection>(endpoint_.conninfo));
-      } catch (const Error& error) {
-        if (error.sqlstate() != "53300" || connections_.empty()) throw;
-        connections_max_ = connections_.size();
-        console_.say(fmt::format("the server has room for {} only; going on with those",
-                                 counted(connections_max_, "connection")));
-      }
-    }
+    if (connections_full_) return;
+    sluice::connect_lanes(connections_, endpoint_.conninfo, count, console_);
+    connections_full_ = connections_.size() < count;
   }
 
   // ---- load ----
@@ -282,8 +280,11 @@ class Migration {
     const std::size_t lane_count = std::min({options_.jobs, phase.tasks.size(), connections_.size()});
     std::vector<LaneMeter> meters(lane_count);
     std::vector<Lane> lanes;
+    RangeSinkOptions sink;
+    sink.server_sums = options_.verify == VerifyMode::server;
     for (std::size_t i = 0; i < lane_count; ++i) {
-      lanes.push_back({&snapshot_->reader(i), make_range_sink(*connections_[i], run_.run_id), &meters[i]});
+      lanes.push_back(
+          {&snapshot_->reader(i), make_range_sink(*connections_[i], run_.run_id, sink), &meters[i]});
     }
     phase.lanes = &lanes;
     std::vector<TableClock> clocks(plan_.tables.size());
@@ -385,42 +386,77 @@ class Migration {
   void verify() {
     const Stopwatch clock;
     const std::vector<WorkRecord> work = list_work(*connections_.front(), run_.run_id);
-    VerificationWork verification;
-    verification.ranges.resize(plan_.tables.size());
+    std::vector<std::vector<const WorkRecord*>> ranges(plan_.tables.size());
     for (const WorkRecord& record : work) {
       if (!record.done) {
         throw Error(Fault::connection_lost, "the server lost ranges that it had taken",
                     "run the same command again to load them");
       }
-      verification.ranges[static_cast<std::size_t>(record.table)].push_back(&record);
+      ranges[static_cast<std::size_t>(record.table)].push_back(&record);
     }
     std::vector<TableLeaves> leaves;
     std::vector<std::pair<std::string, Digest>> roots;
+    ComparisonWork comparison;
     for (std::size_t i = 0; i < plan_.tables.size(); ++i) {
-      leaves.push_back(leaves_from_ledger(plan_.tables[i], verification.ranges[i]));
+      leaves.push_back(leaves_from_ledger(plan_.tables[i], ranges[i]));
       const Digest root = leaves.back().root();
       roots.emplace_back(plan_.tables[i].source, root);
-      account_for(report_.tables[i], verification.ranges[i]);
+      account_for(report_.tables[i], ranges[i]);
       report_.tables[i].digest = to_hex(root);
+      comparison.server_sums.push_back(std::all_of(
+          ranges[i].begin(), ranges[i].end(), [](const WorkRecord* range) { return range->server_sums; }));
     }
     report_.root = to_hex(database_root(roots));
     if (options_.verify == VerifyMode::none) return;
 
-    verification.plan = &plan_;
-    verification.source = &leaves;
     connect_lanes(options_.jobs);
-    verification.connections = &connections_;
+    comparison.tables = &plan_.tables;
+    comparison.source = &leaves;
+    for (const std::unique_ptr<Connection>& connection : connections_)
+      comparison.connections.push_back(connection.get());
+    comparison.mode = options_.verify;
     console_.begin_phase();
-    const std::vector<TableVerdict> verdicts = options_.verify == VerifyMode::full
-                                                   ? verify_full(verification, console_, stop_)
-                                                   : verify_counts(verification, stop_);
+    const std::vector<TableComparison> compared = compare_target(comparison, console_, stop_);
+    if (compared.size() != plan_.tables.size()) throw_interrupted();
+    name_differences(leaves, compared, ranges);
     console_.end_phase();
-    if (verdicts.size() != plan_.tables.size()) throw_interrupted();
-    for (std::size_t i = 0; i < verdicts.size(); ++i) {
-      report_.tables[i].verified = options_.verify == VerifyMode::full && verdicts[i].equal;
-      differences_.insert(differences_.end(), verdicts[i].differences.begin(), verdicts[i].differences.end());
+    for (std::size_t i = 0; i < compared.size(); ++i) {
+      report_.tables[i].verified = compared[i].level != Level::count && compared[i].equal;
+      if (!compared[i].note.empty() && options_.verify == VerifyMode::server) {
+        console_.say(fmt::format("table {}: {}", plan_.tables[i].source, compared[i].note));
+      }
     }
     report_.phases.verify = clock.seconds();
+  }
+
+  // Where the target differs from what was loaded: table, ranges and the first rows.
+  void name_differences(const std::vector<TableLeaves>& leaves, const std::vector<TableComparison>& compared,
+                        const std::vector<std::vector<const WorkRecord*>>& ranges) {
+    constexpr std::uint64_t kRowsNamed = 20;
+    DifferenceWork work;
+    bool any = false;
+    for (std::size_t i = 0; i < compared.size(); ++i) {
+      if (!compared[i].equal) {
+        differences_.push_back(
+            describe_difference(*connections_.front(), plan_.tables[i], ranges[i], leaves[i], compared[i]));
+      }
+      work.leaves.push_back(compared[i].differing);
+      work.rows_target.push_back(compared[i].rows_target);
+      any |= !compared[i].differing.empty();
+    }
+    if (!any) return;
+    work.snapshot = snapshot_.get();
+    work.tables = &plan_.tables;
+    work.source = &leaves;
+    for (const std::unique_ptr<Connection>& connection : connections_)
+      work.connections.push_back(connection.get());
+    work.max_report = kRowsNamed;
+    DifferenceFinder finder(std::move(work), console_, stop_);
+    const std::optional<Differences> found = finder.find();
+    if (!found) throw_interrupted();
+    for (const RowDifference& row : found->rows) {
+      differences_.push_back(describe(row, plan_.tables));
+    }
   }
 
   static void account_for(TableReport& table, const std::vector<const WorkRecord*>& ranges) {
@@ -449,7 +485,8 @@ class Migration {
                   "the source was overwritten while it was read, by something that ignores locks",
                   "copy it where nobody writes to it and load it again with --restart");
     }
-    RunState state = options_.verify == VerifyMode::full ? RunState::verified : RunState::loaded;
+    const bool compared = options_.verify == VerifyMode::full || options_.verify == VerifyMode::server;
+    RunState state = compared ? RunState::verified : RunState::loaded;
     report_.exit_status = 0;
     if (any_rejected()) {
       state = RunState::rejected;
@@ -460,7 +497,9 @@ class Migration {
       report_.exit_status = 4;
     }
     report_.status = name_of(state);
-    if (!conclude_run(*connections_.front(), run_.run_id, state, report_.root)) {
+    std::vector<std::string> table_roots;
+    for (const TableReport& table : report_.tables) table_roots.push_back(table.digest);
+    if (!conclude_run(*connections_.front(), run_.run_id, state, report_.root, table_roots)) {
       throw Error(Fault::target_refused, "this run was given up for another one that began meanwhile",
                   "let that one finish; sluice status shows it");
     }
@@ -470,7 +509,9 @@ class Migration {
     for (const std::string& difference : differences_)
       std::cout << "different: " << printable(difference) << "\n";
     if (!differences_.empty()) {
-      std::cout << "the target was changed after the load, or lost rows; --restart loads it anew\n";
+      std::cout
+          << "the target was changed after the load, or lost rows; sluice verify --repair makes it equal "
+             "again, --restart loads it anew\n";
     }
     if (any_rejected()) report_rejects();
     write_report();
@@ -573,7 +614,7 @@ class Migration {
   std::unique_ptr<Snapshot> snapshot_;
   // The first one is used for everything between the phases.
   std::vector<std::unique_ptr<Connection>> connections_;
-  std::size_t connections_max_ = SIZE_MAX;
+  bool connections_full_ = false;  // the server has room for no more
 };
 
 }  // namespace

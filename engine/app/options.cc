@@ -151,10 +151,13 @@ void add_migrate_options(CLI::App& app, MigrateOptions& options) {
                              "drop [fail]")
       ->type_name("MODE");
   app.add_flag("--schema-only", options.schema_only, "Create tables, keys, indexes and views; load no rows");
-  add_choice<VerifyMode>(
-      app, "--verify", options.verify,
-      {{"full", VerifyMode::full}, {"count", VerifyMode::count}, {"none", VerifyMode::none}},
-      "full reads everything back and compares digests, count compares row counts,\nor none [full]")
+  add_choice<VerifyMode>(app, "--verify", options.verify,
+                         {{"full", VerifyMode::full},
+                          {"server", VerifyMode::server},
+                          {"count", VerifyMode::count},
+                          {"none", VerifyMode::none}},
+                         "full reads everything back and compares digests, server compares sums that\n"
+                         "PostgreSQL makes, count compares row counts, or none [full]")
       ->type_name("MODE");
   app.add_flag("--rebuild", options.rebuild,
                "With --data-only: take indexes, keys, checks and triggers of the tables out of\n"
@@ -164,6 +167,64 @@ void add_migrate_options(CLI::App& app, MigrateOptions& options) {
   app.add_option("--report", options.report_directory,
                  "Write report.json, schema.sql and, where rows were rejected, rejects.jsonl")
       ->type_name("DIR");
+}
+
+void add_verify_options(CLI::App& app, VerifyOptions& options) {
+  add_source(app, options.source);
+  add_target(app, options.target, "The PostgreSQL database, or local:DIR")->required();
+  options.jobs = default_jobs();
+  app.add_option("-j,--jobs", options.jobs,
+                 fmt::format("Readers, and connections that read back at the same time [{}]", options.jobs))
+      ->type_name("N")
+      ->check(CLI::Range(std::size_t{1}, kJobsMax).description(""));
+  app.add_option("--tables,--include", options.include,
+                 "Only tables whose name matches; * and ? are wildcards")
+      ->type_name("PATTERN")
+      ->delimiter(',');
+  app.add_option("--exclude", options.exclude, "No tables whose name matches")
+      ->type_name("PATTERN")
+      ->delimiter(',');
+  app.add_option("--schema", options.schema, "Schema of the tables [public]")->type_name("NAME");
+  add_choice<VerifyMode>(
+      app, "--verify", options.verify,
+      {{"full", VerifyMode::full}, {"server", VerifyMode::server}, {"count", VerifyMode::count}},
+      "full reads everything back and compares digests of 128 bits; server compares\n"
+      "sums of 64-bit hashes that PostgreSQL makes, so that no row travels; count\n"
+      "compares row counts [full]")
+      ->type_name("MODE");
+  app.add_flag("--scan", options.scan,
+               "Read the source as it is now, even where the ledger has the digests of what\n"
+               "was loaded");
+  app.add_option("--target", options.replicas,
+                 "A standby of TARGET that takes a part of the read-back; may be repeated")
+      ->type_name("TARGET");
+  app.add_option("--replica-wait", options.replica_wait_seconds,
+                 "How long a standby may take to replay what the primary has [60]")
+      ->type_name("SECONDS");
+  app.add_option("--sample", options.sample_percent,
+                 "Read back only so much of each table that has an integer key, at random")
+      ->type_name("PERCENT")
+      ->check(CLI::Range(0.000001, 100.0).description(""));
+  app.add_option("--sample-seed", options.sample_seed, "The same sample as an earlier run, which printed it")
+      ->type_name("N");
+  app.add_option("--max-report", options.max_report, "Name so many rows that differ; all are counted [100]")
+      ->type_name("N");
+  app.add_flag("--show-values", options.show_values, "Show the values that differ, not only their columns");
+  app.add_flag("--json", options.json, "Print one JSON object instead of lines");
+  app.add_flag("--repair", options.repair,
+               "Make the target equal: delete and insert the rows that differ, and no others,\n"
+               "then compare again");
+  app.add_flag("--repair-without-key", options.repair_without_key,
+               "With --repair: also in tables whose rows have no key, where equal rows stand\n"
+               "for each other");
+  add_choice<BadTextPolicy>(app, "--bad-text", options.mapping.bad_text, choices_in(kBadTextWords),
+                            "How text that PostgreSQL refuses was loaded, where no ledger says so [stop]")
+      ->type_name("MODE");
+  add_choice<ProgressMode>(
+      app, "--progress", options.progress,
+      {{"auto", ProgressMode::automatic}, {"plain", ProgressMode::plain}, {"none", ProgressMode::none}},
+      "auto (a live line on a terminal), plain or none [auto]")
+      ->type_name("MODE");
 }
 
 void add_plan_options(CLI::App& app, PlanFileOptions& options) {
@@ -307,6 +368,23 @@ void check_planning_options(const PlanningOptions& options) {
               "the schema sluice holds the ledger; choose another name");
 }
 
+void check_verify_options(const VerifyOptions& options) {
+  if (options.repair_without_key && !options.repair) {
+    throw Error(Fault::usage, "--repair-without-key says how to repair", "give it together with --repair");
+  }
+  if (options.repair && options.sample_percent < 100) {
+    throw Error(Fault::usage, "--sample leaves rows unread, and --repair would call the rest equal",
+                "give one of them");
+  }
+  if (options.repair && options.verify == VerifyMode::count) {
+    throw Error(Fault::usage, "--verify count finds no row to repair", "leave it out");
+  }
+  if (options.sample_percent < 100 && options.verify != VerifyMode::full) {
+    throw Error(Fault::usage, "--sample chooses what is read back, and --verify reads nothing back",
+                "leave one of them out");
+  }
+}
+
 std::string version_text() { return fmt::format("sluice {}\n", kVersion); }
 
 // CLI11 prints the environment variables beside every flag; one sentence says the same.
@@ -320,6 +398,7 @@ class HelpFormatter : public CLI::Formatter {
     if (app->get_name() == "migrate") return "Usage: sluice migrate SOURCE [TARGET] [OPTIONS]\n";
     if (app->get_name() == "inspect") return "Usage: sluice inspect SOURCE [OPTIONS]\n";
     if (app->get_name() == "plan") return "Usage: sluice plan SOURCE [TARGET] [OPTIONS]\n";
+    if (app->get_name() == "verify") return "Usage: sluice verify SOURCE TARGET [OPTIONS]\n";
     if (app->get_name() == "status") return "Usage: sluice status TARGET [OPTIONS]\n";
     static_cast<void>(name);
     return "Usage: sluice COMMAND [OPTIONS]\n";
@@ -401,18 +480,35 @@ Command parse_command_line(int argc, const char* const* argv) {
       "type can hold are listed on stderr; the plan is written all the same, and the exit status is 2.\n\n" +
       environment);
 
+  VerifyOptions verify;
+  CLI::App* verify_command =
+      app.add_subcommand("verify", "Compare source and target row by row, name what differs, and repair it");
+  add_verify_options(*verify_command, verify);
+  verify_command->footer(
+      "After a migrate the ledger has the digests of what was loaded, and only the target is read. Without\n"
+      "one, or with --scan, both sides are read. Rows that differ are named by key: missing, mismatch (with\n"
+      "the columns) or extraneous.\n\n" +
+      environment +
+      "\n\n"
+      "Exit status: 0 equal (or equal again after --repair), 2 usage, 4 there are differences, 5 "
+      "interrupted,\n"
+      "10 source unreadable, 11 not the source that was migrated, 20 target refused, 21 target unavailable,\n"
+      "70 a bug.");
+
   StatusOptions status;
   CLI::App* status_command =
       app.add_subcommand("status", "Show runs, ranges, rates and failures from the ledger");
   add_target(*status_command, status.target, "The PostgreSQL database, or local:DIR")->required();
 
   std::string config_file;
-  for (CLI::App* command : {migrate_command, inspect_command, plan_command, status_command}) {
+  for (CLI::App* command : {migrate_command, inspect_command, plan_command, verify_command, status_command}) {
     command
         ->add_option("--config", config_file,
                      "A TOML file whose keys are these flags, or that sluice plan wrote")
         ->type_name("FILE");
-    take_environment(*command);
+    // The environment speaks to the command that was given: another one may take fewer words for the same
+    // flag.
+    if (argc > 1 && command->get_name() == argv[1]) take_environment(*command);
   }
 
   try {
@@ -435,7 +531,8 @@ Command parse_command_line(int argc, const char* const* argv) {
     CLI::App* command = app.get_subcommands().front();
     const std::map<const CLI::App*, Mapping*> mappings = {{migrate_command, &migrate.mapping},
                                                           {inspect_command, &inspect.mapping},
-                                                          {plan_command, &plan.mapping}};
+                                                          {plan_command, &plan.mapping},
+                                                          {verify_command, &verify.mapping}};
     if (!config_file.empty()) {
       const auto mapping = mappings.find(command);
       apply_config(*command, app, config_file, mapping == mappings.end() ? nullptr : mapping->second);
@@ -451,6 +548,11 @@ Command parse_command_line(int argc, const char* const* argv) {
         chosen.empty() ? "see sluice --help" : "see sluice " + chosen.front()->get_name() + " --help");
   }
   if (status_command->parsed()) return status;
+  if (verify_command->parsed()) {
+    check_planning_options(verify);
+    check_verify_options(verify);
+    return verify;
+  }
   if (inspect_command->parsed()) {
     check_planning_options(inspect);
     return inspect;

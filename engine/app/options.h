@@ -14,7 +14,12 @@
 
 namespace sluice {
 
-enum class VerifyMode : std::uint8_t { full, count, none };
+enum class VerifyMode : std::uint8_t {
+  full,    // reads everything back
+  server,  // compares sums that the server makes, 64 bits a row; full where it cannot
+  count,
+  none,
+};
 enum class ProgressMode : std::uint8_t { automatic, plain, none };
 enum class ExistingTables : std::uint8_t { fail, truncate, drop };
 enum class PlanFormat : std::uint8_t { toml, sql };
@@ -65,6 +70,22 @@ struct InspectOptions : PlanningOptions {
   std::string rows_table;  // the table whose rows count; empty: the one with the most
 };
 
+// `include` is --tables. Of the mapping, what decides how rows arrive counts when the ledger has no plan.
+struct VerifyOptions : PlanningOptions {
+  std::string target;
+  std::vector<std::string> replicas;  // standbys of the target that take a part of the read-back
+  std::uint32_t replica_wait_seconds = 60;
+  VerifyMode verify = VerifyMode::full;  // never none
+  double sample_percent = 100;           // of the leaves of tables with ordered keys
+  std::uint64_t sample_seed = 0;         // 0: a new one
+  std::uint64_t max_report = 100;        // rows that differ, named one by one
+  bool show_values = false;
+  bool json = false;
+  bool scan = false;  // read the source even where the ledger has its digests
+  bool repair = false;
+  bool repair_without_key = false;
+};
+
 struct StatusOptions {
   std::string target;
 };
@@ -74,7 +95,8 @@ struct PrintAndExit {
   std::string text;
 };
 
-using Command = std::variant<MigrateOptions, InspectOptions, PlanFileOptions, StatusOptions, PrintAndExit>;
+using Command =
+    std::variant<MigrateOptions, InspectOptions, PlanFileOptions, VerifyOptions, StatusOptions, PrintAndExit>;
 
 // Throws Error (usage) with one clear line for anything it does not understand.
 Command parse_command_line(int argc, const char* const* argv);

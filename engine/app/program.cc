@@ -16,6 +16,7 @@
 #include "engine/app/plan_command.h"
 #include "engine/app/printable.h"
 #include "engine/app/status.h"
+#include "engine/app/verify_command.h"
 #include "engine/model/error.h"
 #include "engine/run/range_pipeline.h"
 
@@ -60,6 +61,10 @@ struct RunCommand {
   int operator()(const PlanFileOptions& options) const {
     install_signal_handlers();
     return write_plan(options, stop_request);
+  }
+  int operator()(const VerifyOptions& options) const {
+    install_signal_handlers();
+    return verify(options, stop_request);
   }
   int operator()(const StatusOptions& options) const { return status(options); }
   int operator()(const PrintAndExit& text) const {

@@ -11,6 +11,7 @@
 #include "engine/app/printable.h"
 #include "engine/app/report.h"
 #include "io/postgres/ledger.h"
+#include "io/postgres/repair.h"
 
 namespace sluice {
 namespace {
@@ -44,15 +45,16 @@ void print_run(Connection& connection, const RunRecord& run) {
     state.bytes += work.seal.bytes;
     state.seconds += work.seal.seconds;
   }
-  std::cout << fmt::format("  {:<32}  {:>11}  {:>13}  {:>9}  {:>10}  {:>12}\n", "table", "ranges", "rows",
-                           "rejected", "bytes", "rows/s");
+  std::cout << fmt::format("  {:<32}  {:>11}  {:>13}  {:>9}  {:>10}  {:>12}  {}\n", "table", "ranges", "rows",
+                           "rejected", "bytes", "rows/s", "root");
   for (std::size_t i = 0; i < tables.size(); ++i) {
     const TableState& state = states[i];
     const double rate = state.seconds > 0 ? static_cast<double>(state.rows) / state.seconds : 0;
-    std::cout << fmt::format("  {:<32}  {:>5}/{:<5}  {:>13}  {:>9}  {:>10}  {:>12}\n",
+    std::cout << fmt::format("  {:<32}  {:>5}/{:<5}  {:>13}  {:>9}  {:>10}  {:>12}  {}\n",
                              printable(tables[i].source), state.ranges_done, state.ranges,
                              human_count(state.rows), human_count(state.rejected), human_bytes(state.bytes),
-                             human_count(static_cast<std::uint64_t>(rate)));
+                             human_count(static_cast<std::uint64_t>(rate)),
+                             tables[i].root.empty() ? "-" : tables[i].root);
   }
   const std::vector<StepRecord> steps = list_steps(connection, run.run_id);
   const auto done =
@@ -85,6 +87,12 @@ int status(const StatusOptions& options) {
   } else {
     std::vector<RunRecord> runs = list_runs(connection);
     std::reverse(runs.begin(), runs.end());  // the last one is what people look for
+    for (const RepairSummary& repair : list_repairs(connection)) {
+      std::cout << fmt::format("repair {}  {}.{} from {}, {} UTC: {} deleted, {} inserted, in {}\n",
+                               repair.repair_id, printable(repair.schema), printable(repair.target),
+                               printable(repair.source), repair.at, counted(repair.rows_deleted, "row"),
+                               counted(repair.rows_inserted, "row"), counted(repair.leaves, "transaction"));
+    }
     for (const RunRecord& run : runs) {
       if (run.state == RunState::superseded) {
         std::cout << fmt::format("run {}  superseded\n  source {}, schema {}, began {} UTC\n", run.run_id,

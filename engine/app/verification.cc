@@ -3,12 +3,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <map>
-#include <optional>
+#include <random>
 #include <set>
+#include <utility>
 
-#include "io/postgres/target.h"
+#include "io/postgres/read_back.h"
+#include "io/postgres/reject_record.h"
+#include "io/wire/row_encoder.h"
+#include "verify/row_digest.h"
+#include "verify/row_digester.h"
+#include "verify/server_hash.h"
 
 namespace sluice {
 namespace {
@@ -17,24 +24,347 @@ namespace {
 // COPY does not count.
 constexpr std::uint64_t kBlocksPerTask = 4096;
 
-struct ReadTask {
-  std::size_t table = 0;
-  std::uint64_t first = 0;
-  std::uint64_t last = UINT64_MAX;
+// How often a lane tells the progress line what it has done.
+constexpr std::uint64_t kRowsPerReport = 4096;
+
+// Rows and bytes of all lanes, for the progress line.
+class Meter {
+ public:
+  // One lane's share. Tells the meter now and then, and the rest when it goes.
+  class Share {
+   public:
+    explicit Share(Meter& meter) : meter_(meter) {}
+    ~Share() { tell(); }
+    Share(const Share&) = delete;
+    Share& operator=(const Share&) = delete;
+    void add(std::uint64_t bytes) {
+      bytes_ += bytes;
+      if (++rows_ == kRowsPerReport) tell();
+    }
+    void add_rows(std::uint64_t rows) { rows_ += rows; }
+
+   private:
+    void tell() {
+      meter_.rows_.fetch_add(std::exchange(rows_, 0), std::memory_order_relaxed);
+      meter_.bytes_.fetch_add(std::exchange(bytes_, 0), std::memory_order_relaxed);
+    }
+    Meter& meter_;
+    std::uint64_t rows_ = 0;
+    std::uint64_t bytes_ = 0;
+  };
+
+  [[nodiscard]] Progress progress(const std::string& phase, std::uint64_t rows_expected) const {
+    Progress progress;
+    progress.phase = phase;
+    progress.rows = rows_.load(std::memory_order_relaxed);
+    progress.bytes = bytes_.load(std::memory_order_relaxed);
+    progress.fraction =
+        rows_expected == 0 ? 0 : static_cast<double>(progress.rows) / static_cast<double>(rows_expected);
+    return progress;
+  }
+
+ private:
+  std::atomic<std::uint64_t> rows_{0};
+  std::atomic<std::uint64_t> bytes_{0};
 };
 
-std::vector<ReadTask> cut_read_back(const VerificationWork& work) {
-  std::vector<ReadTask> tasks;
-  for (std::size_t table = 0; table < work.plan->tables.size(); ++table) {
-    const std::uint64_t blocks = count_blocks(*work.connections->front(), work.plan->tables[table]);
-    for (std::uint64_t first = 0; first == 0 || first < blocks; first += kBlocksPerTask) {
-      // The last task is open-ended: whatever was appended meanwhile is seen too.
-      const bool last = first + kBlocksPerTask >= blocks;
-      tasks.push_back({table, first, last ? UINT64_MAX : first + kBlocksPerTask});
+template <class Body>
+void naming_table(const TablePlan& plan, const Body& body) {
+  try {
+    body();
+  } catch (Error& error) {
+    if (error.where().table.empty()) error.where().table = plan.source;
+    throw;
+  }
+}
+
+}  // namespace
+
+TableLeaves leaves_from_ledger(const TablePlan& plan, const std::vector<const WorkRecord*>& ranges) {
+  std::vector<RangeDigest> digests;
+  digests.reserve(ranges.size());
+  for (const WorkRecord* range : ranges) digests.push_back(range->seal.digest);
+  return TableLeaves(plan, digests);
+}
+
+std::optional<ScannedSource> scan_source(Snapshot& snapshot, const std::vector<TablePlan>& tables,
+                                         bool server_hashes, std::size_t unfit_rows_max, Console& console,
+                                         const StopRequest& stop) {
+  struct Task {
+    std::size_t table = 0;
+    std::size_t extent = 0;
+  };
+  std::vector<Task> tasks;
+  std::vector<std::vector<RangeDigest>> digests(tables.size());
+  std::uint64_t bytes_expected = 0;
+  for (std::size_t table = 0; table < tables.size(); ++table) {
+    digests[table].resize(tables[table].extents.size());
+    bytes_expected += tables[table].bytes;
+    for (std::size_t extent = 0; extent < tables[table].extents.size(); ++extent)
+      tasks.push_back({table, extent});
+  }
+  ScannedSource scanned;
+  scanned.unfit.resize(tables.size());
+  std::vector<std::uint64_t> unfit(tasks.size());
+  std::vector<std::vector<UnfitRow>> unfit_rows(tasks.size());
+  Meter meter;
+  PipelineWork pipeline;
+  pipeline.lanes = snapshot.readers();
+  pipeline.tasks = tasks.size();
+  pipeline.body = [&](std::size_t lane, std::size_t number) {
+    const Task& task = tasks[number];
+    const TablePlan& plan = tables[task.table];
+    Meter::Share share(meter);
+    naming_table(plan, [&] {
+      RowDigester row_digester(plan);
+      RangeDigester range(plan);
+      std::optional<ServerHasher> server;
+      if (server_hashes && why_no_server_hash(plan).empty()) server.emplace(plan);
+      const std::unique_ptr<Scan> scan = snapshot.reader(lane).scan(plan, plan.extents[task.extent]);
+      while (const std::optional<Row> row = scan->next()) {
+        if (!row_digester.take(*row)) [[unlikely]] {
+          if (++unfit[number] <= unfit_rows_max) {
+            const CellReject& reject = row_digester.reject();
+            unfit_rows[number].push_back({task.table, key_of_row(plan, *row),
+                                          plan.columns[reject.column].source,
+                                          std::string(name_of(reject.reason))});
+          }
+          continue;
+        }
+        range.add(row_digester.key_tuple(), row_digester.digest(),
+                  server ? server->hash(row_digester.pieces()) : 0);
+        share.add(row_digester.key_tuple().size());
+      }
+      digests[task.table][task.extent] = range.finish();
+    });
+  };
+  {
+    const Ticker ticker(console.interval_seconds(), [&] {
+      Progress progress = meter.progress("source", 0);
+      progress.fraction =
+          bytes_expected == 0
+              ? 0
+              : std::min(0.99, static_cast<double>(progress.bytes) / static_cast<double>(bytes_expected));
+      console.progress(progress);
+    });
+    if (!run_pipeline(pipeline, stop)) return std::nullopt;
+  }
+  for (std::size_t number = 0; number < tasks.size(); ++number) {
+    scanned.unfit[tasks[number].table] += unfit[number];
+    for (UnfitRow& row : unfit_rows[number]) {
+      if (scanned.unfit_rows.size() < unfit_rows_max) scanned.unfit_rows.push_back(std::move(row));
     }
   }
-  return tasks;
+  for (std::size_t table = 0; table < tables.size(); ++table) {
+    scanned.leaves.emplace_back(tables[table], digests[table]);
+  }
+  return scanned;
 }
+
+std::string_view name_of(Level level) {
+  constexpr std::array<std::string_view, 4> kNames = {"full", "server", "sample", "count"};
+  return kNames[static_cast<std::size_t>(level)];
+}
+
+namespace {
+
+struct ReadTask {
+  std::size_t table = 0;
+  BlockRange blocks;
+  std::optional<std::size_t> leaf;  // with Level::sample: read by its keys
+};
+
+class TargetReader {
+ public:
+  TargetReader(const ComparisonWork& work, Console& console, const StopRequest& stop)
+      : work_(work), console_(console), stop_(stop) {}
+
+  std::vector<TableComparison> run() {
+    for (std::size_t table = 0; table < work_.tables->size(); ++table) {
+      naming_table(plan(table), [&] { plan_table(table); });
+    }
+    if (!read()) return {};
+    for (std::size_t table = 0; table < comparisons_.size(); ++table) compare(table);
+    return std::move(comparisons_);
+  }
+
+ private:
+  [[nodiscard]] const TablePlan& plan(std::size_t table) const { return (*work_.tables)[table]; }
+  [[nodiscard]] const TableLeaves& source(std::size_t table) const { return (*work_.source)[table]; }
+  [[nodiscard]] Connection& first() const { return *work_.connections.front(); }
+
+  // Which level the table gets, and the tasks that look at it.
+  void plan_table(std::size_t table) {
+    TableComparison& comparison = comparisons_.emplace_back();
+    target_.push_back(source(table).emptied());
+    comparison.rows_source = source(table).total().rows;
+    comparison.root_source = source(table).root();
+    comparison.leaves = comparison.leaves_read = source(table).leaves().size();
+    if (work_.mode == VerifyMode::count) {
+      comparison.level = Level::count;
+      tasks_.push_back({table, {}, std::nullopt});
+      return;
+    }
+    if (work_.mode == VerifyMode::server) {
+      comparison.note = why_not_server(table);
+      if (comparison.note.empty()) comparison.level = Level::server;
+    }
+    if (work_.sample_percent < 100) {
+      if (!source(table).ordered() || !finds_by_key(first(), plan(table))) {
+        comparison.note = "read whole: no index finds its rows by an integer key";
+      } else {
+        comparison.level = Level::sample;
+        sample_leaves(table);
+        return;
+      }
+    }
+    const std::uint64_t blocks = count_blocks(first(), plan(table));
+    for (std::uint64_t begin = 0; begin == 0 || begin < blocks; begin += kBlocksPerTask) {
+      // The last task is open-ended: whatever was appended meanwhile is seen too.
+      const bool last = begin + kBlocksPerTask >= blocks;
+      tasks_.push_back({table, {begin, last ? UINT64_MAX : begin + kBlocksPerTask}, std::nullopt});
+    }
+  }
+
+  [[nodiscard]] std::string why_not_server(std::size_t table) const {
+    if (work_.server_sums.empty() || !work_.server_sums[table]) {
+      const std::string why = why_no_server_hash(plan(table));
+      return why.empty()
+                 ? "read back whole: the ledger has no sums of the server's hashes (migrate --verify server "
+                   "makes them, --scan takes them from the source)"
+                 : "read back whole: " + why;
+    }
+    if (const std::string why = why_no_server_hash(plan(table)); !why.empty())
+      return "read back whole: " + why;
+    const std::string column = nondeterministic_column(first(), plan(table));
+    return column.empty() ? std::string()
+                          : "read back whole: the collation of column " + column + " is not deterministic";
+  }
+
+  void sample_leaves(std::size_t table) {
+    TableComparison& comparison = comparisons_[table];
+    std::vector<std::size_t> leaves(comparison.leaves);
+    for (std::size_t i = 0; i < leaves.size(); ++i) leaves[i] = i;
+    std::mt19937_64 random(work_.sample_seed + table);
+    std::shuffle(leaves.begin(), leaves.end(), random);
+    const auto wanted =
+        static_cast<std::size_t>(static_cast<double>(leaves.size()) * work_.sample_percent / 100 + 0.9999);
+    leaves.resize(std::clamp<std::size_t>(wanted, 1, leaves.size()));
+    std::sort(leaves.begin(), leaves.end());
+    comparison.leaves_read = leaves.size();
+    for (const std::size_t leaf : leaves) tasks_.push_back({table, {}, leaf});
+    // What is not read counts as equal, and the level says so.
+    for (std::size_t i = 0; i < comparison.leaves; ++i) {
+      if (!std::binary_search(leaves.begin(), leaves.end(), i))
+        target_[table].add(i, source(table).leaves()[i]);
+    }
+  }
+
+  bool read() {
+    std::vector<std::optional<TableLeaves>> parts(tasks_.size());
+    Meter meter;
+    std::uint64_t rows_expected = 0;
+    for (const TableComparison& comparison : comparisons_) rows_expected += comparison.rows_source;
+    PipelineWork pipeline;
+    pipeline.lanes = work_.connections.size();
+    pipeline.tasks = tasks_.size();
+    pipeline.body = [&](std::size_t lane, std::size_t number) {
+      const ReadTask& task = tasks_[number];
+      naming_table(plan(task.table),
+                   [&] { parts[number] = read_task(*work_.connections[lane], task, meter); });
+    };
+    pipeline.record = [&](std::size_t number) {
+      const std::size_t table = tasks_[number].table;
+      if (comparisons_[table].level != Level::count) target_[table].merge(*parts[number]);
+      parts[number].reset();
+    };
+    const Ticker ticker(console_.interval_seconds(),
+                        [&] { console_.progress(meter.progress("verify", rows_expected)); });
+    return run_pipeline(pipeline, stop_);
+  }
+
+  TableLeaves read_task(Connection& connection, const ReadTask& task, Meter& meter) {
+    const TablePlan& table = plan(task.table);
+    TableLeaves leaves = source(task.table).emptied();
+    Meter::Share share(meter);
+    const auto add = [&](std::span<const std::byte> tuple) {
+      leaves.add(tuple);
+      share.add(tuple.size());
+    };
+    switch (comparisons_[task.table].level) {
+      case Level::count:
+        // One task a table, so nobody else writes here.
+        comparisons_[task.table].rows_target = count_rows(connection, table);
+        break;
+      case Level::server:
+        sum_blocks(connection, table, task.blocks, leaves);
+        share.add_rows(leaves.total().rows);
+        break;
+      case Level::sample:
+        read_placed(connection, table, source(task.table).keys_of(*task.leaf),
+                    [&](Place, std::span<const std::byte> tuple) { add(tuple); });
+        break;
+      case Level::full:
+        read_blocks(connection, table, task.blocks, add);
+        break;
+    }
+    return leaves;
+  }
+
+  void compare(std::size_t table) {
+    TableComparison& comparison = comparisons_[table];
+    if (comparison.level == Level::count) {
+      comparison.equal = comparison.rows_target == comparison.rows_source;
+      return;
+    }
+    comparison.rows_target = target_[table].total().rows;
+    if (comparison.level == Level::server) {
+      comparison.differing = differing_server_leaves(source(table), target_[table]);
+    } else {
+      comparison.differing = differing_leaves(source(table), target_[table]);
+    }
+    comparison.equal = comparison.differing.empty();
+    if (comparison.level == Level::full) comparison.root_target = target_[table].root();
+  }
+
+  const ComparisonWork& work_;
+  Console& console_;
+  const StopRequest& stop_;
+  std::vector<TableComparison> comparisons_;
+  std::vector<TableLeaves> target_;
+  std::vector<ReadTask> tasks_;
+};
+
+}  // namespace
+
+std::vector<TableComparison> compare_target(const ComparisonWork& work, Console& console,
+                                            const StopRequest& stop) {
+  return TargetReader(work, console, stop).run();
+}
+
+std::vector<std::size_t> compare_leaves(Connection& connection, const TablePlan& plan,
+                                        const TableLeaves& source, const std::vector<std::size_t>& leaves) {
+  TableLeaves target = source;
+  for (const std::size_t leaf : leaves) target.clear(leaf);
+  const auto is_wanted = [&](std::size_t leaf) {
+    return std::binary_search(leaves.begin(), leaves.end(), leaf);
+  };
+  naming_table(plan, [&] {
+    const auto add = [&](Place, std::span<const std::byte> tuple) {
+      const Digest row = digest_of_row(tuple);
+      const std::size_t leaf = target.leaf_of(tuple, row);
+      if (is_wanted(leaf)) target.add(leaf, {INT64_MAX, RowSum{row, 1}, {}});
+    };
+    if (source.ordered() && finds_by_key(connection, plan)) {
+      for (const std::size_t leaf : leaves) read_placed(connection, plan, source.keys_of(leaf), add);
+    } else {
+      read_placed(connection, plan, std::nullopt, add);
+    }
+  });
+  return differing_leaves(source, target);
+}
+
+namespace {
 
 std::string list_of(const std::set<std::uint32_t>& ranges) {
   constexpr std::size_t kListed = 10;
@@ -65,12 +395,18 @@ std::set<std::uint32_t> ranges_by_transaction(Connection& connection, const Tabl
   return differing;
 }
 
-void explain(TableVerdict& verdict, Connection& connection, const TablePlan& plan,
-             const std::vector<const WorkRecord*>& ranges, const TableLeaves& source,
-             const TableLeaves& target, const std::vector<std::size_t>& differing) {
+}  // namespace
+
+std::string describe_difference(Connection& connection, const TablePlan& plan,
+                                const std::vector<const WorkRecord*>& ranges, const TableLeaves& source,
+                                const TableComparison& comparison) {
+  if (comparison.level == Level::count) {
+    return fmt::format("table {}: {} rows loaded, {} rows found", plan.source, comparison.rows_source,
+                       comparison.rows_target);
+  }
   std::set<std::uint32_t> named;
   if (source.ordered()) {
-    for (const std::size_t leaf : differing) {
+    for (const std::size_t leaf : comparison.differing) {
       for (const RangeNumber range : ranges_of_leaf(plan, source, leaf)) {
         named.insert(static_cast<std::uint32_t>(range));
       }
@@ -78,109 +414,10 @@ void explain(TableVerdict& verdict, Connection& connection, const TablePlan& pla
   } else {
     named = ranges_by_transaction(connection, plan, ranges);
   }
-  verdict.differences.push_back(fmt::format(
+  return fmt::format(
       "table {}, {}: {} rows loaded, {} rows found, {} of {} leaves differ", plan.source,
       named.empty() ? std::string("rows that no range loaded") : fmt::format("range {}", list_of(named)),
-      source.total().rows, target.total().rows, differing.size(), source.leaves().size()));
-}
-
-}  // namespace
-
-TableLeaves leaves_from_ledger(const TablePlan& plan, const std::vector<const WorkRecord*>& ranges) {
-  std::vector<RangeDigest> digests;
-  digests.reserve(ranges.size());
-  for (const WorkRecord* range : ranges) digests.push_back(range->seal.digest);
-  return TableLeaves(plan, digests);
-}
-
-std::vector<TableVerdict> verify_full(const VerificationWork& work, Console& console,
-                                      const StopRequest& stop) {
-  const std::vector<ReadTask> tasks = cut_read_back(work);
-  std::vector<TableLeaves> target;
-  std::uint64_t rows_expected = 0;
-  for (const TableLeaves& source : *work.source) {
-    target.push_back(source.emptied());
-    rows_expected += source.total().rows;
-  }
-  std::vector<std::optional<TableLeaves>> parts(tasks.size());
-  std::atomic<std::uint64_t> rows{0};
-  std::atomic<std::uint64_t> bytes{0};
-
-  PipelineWork pipeline;
-  pipeline.lanes = work.connections->size();
-  pipeline.tasks = tasks.size();
-  pipeline.body = [&](std::size_t lane, std::size_t number) {
-    const ReadTask& task = tasks[number];
-    TableLeaves leaves = (*work.source)[task.table].emptied();
-    std::uint64_t task_rows = 0;
-    std::uint64_t task_bytes = 0;
-    try {
-      read_blocks(*(*work.connections)[lane], work.plan->tables[task.table], task.first, task.last,
-                  [&](std::span<const std::byte> tuple) {
-                    leaves.add(tuple);
-                    task_bytes += tuple.size();
-                    if (++task_rows % 4096 == 0) {
-                      rows.fetch_add(4096, std::memory_order_relaxed);
-                      bytes.fetch_add(std::exchange(task_bytes, 0), std::memory_order_relaxed);
-                    }
-                  });
-    } catch (Error& error) {
-      if (error.where().table.empty()) error.where().table = work.plan->tables[task.table].source;
-      throw;
-    }
-    rows.fetch_add(task_rows % 4096, std::memory_order_relaxed);
-    bytes.fetch_add(task_bytes, std::memory_order_relaxed);
-    parts[number] = std::move(leaves);
-  };
-  pipeline.record = [&](std::size_t number) {
-    target[tasks[number].table].merge(*parts[number]);
-    parts[number].reset();
-  };
-  {
-    const Ticker ticker(console.interval_seconds(), [&] {
-      Progress progress;
-      progress.phase = "verify";
-      progress.rows = rows.load(std::memory_order_relaxed);
-      progress.bytes = bytes.load(std::memory_order_relaxed);
-      progress.fraction =
-          rows_expected == 0 ? 0 : static_cast<double>(progress.rows) / static_cast<double>(rows_expected);
-      console.progress(progress);
-    });
-    if (!run_pipeline(pipeline, stop)) return {};
-  }
-
-  std::vector<TableVerdict> verdicts(target.size());
-  for (std::size_t table = 0; table < target.size(); ++table) {
-    const TableLeaves& source = (*work.source)[table];
-    verdicts[table].rows_target = target[table].total().rows;
-    const std::vector<std::size_t> differing = differing_leaves(source, target[table]);
-    verdicts[table].equal = differing.empty() && source.root() == target[table].root();
-    if (!verdicts[table].equal) {
-      explain(verdicts[table], *work.connections->front(), work.plan->tables[table], work.ranges[table],
-              source, target[table], differing);
-    }
-  }
-  return verdicts;
-}
-
-std::vector<TableVerdict> verify_counts(const VerificationWork& work, const StopRequest& stop) {
-  std::vector<TableVerdict> verdicts(work.plan->tables.size());
-  PipelineWork pipeline;
-  pipeline.lanes = work.connections->size();
-  pipeline.tasks = verdicts.size();
-  pipeline.body = [&](std::size_t lane, std::size_t table) {
-    const TablePlan& plan = work.plan->tables[table];
-    TableVerdict& verdict = verdicts[table];
-    const std::uint64_t expected = (*work.source)[table].total().rows;
-    verdict.rows_target = count_rows(*(*work.connections)[lane], plan);
-    verdict.equal = verdict.rows_target == expected;
-    if (!verdict.equal) {
-      verdict.differences.push_back(
-          fmt::format("table {}: {} rows loaded, {} rows found", plan.source, expected, verdict.rows_target));
-    }
-  };
-  if (!run_pipeline(pipeline, stop)) return {};
-  return verdicts;
+      comparison.rows_source, comparison.rows_target, comparison.differing.size(), comparison.leaves);
 }
 
 }  // namespace sluice

@@ -1,7 +1,10 @@
 #pragma once
-// Reading the target back and comparing it with the ledger.
+// Both sides as leaves, and which of them differ: the upper half of a comparison. The lower half, which rows,
+// is engine/app/differences.h.
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,32 +13,79 @@
 #include "engine/run/range_pipeline.h"
 #include "io/postgres/connection.h"
 #include "io/postgres/ledger.h"
+#include "io/sqlite/snapshot.h"
 #include "verify/leaves.h"
 
 namespace sluice {
 
-struct TableVerdict {
-  bool equal = false;
-  std::uint64_t rows_target = 0;
-  // Where it differs, one line each: table, ranges, rows expected and found.
-  std::vector<std::string> differences;
-};
+// ---- the source ----
 
-// The source side of one table, from the ledger's rows of its ranges.
+// One table, from the ledger's rows of its ranges.
 TableLeaves leaves_from_ledger(const TablePlan& plan, const std::vector<const WorkRecord*>& ranges);
 
-struct VerificationWork {
-  const MigrationPlan* plan = nullptr;                                    // borrowed
-  const std::vector<TableLeaves>* source = nullptr;                       // per table
-  std::vector<std::vector<const WorkRecord*>> ranges;                     // per table, in range order
-  const std::vector<std::unique_ptr<Connection>>* connections = nullptr;  // one per lane
+// A row that the target's types cannot hold, so that it cannot be there.
+struct UnfitRow {
+  std::size_t table = 0;
+  std::string key;  // as JSON
+  std::string column;
+  std::string reason;
 };
 
-// Reads every table back over all connections and compares leaf by leaf. Nothing when stopped.
-std::vector<TableVerdict> verify_full(const VerificationWork& work, Console& console,
-                                      const StopRequest& stop);
+struct ScannedSource {
+  std::vector<TableLeaves> leaves;   // per table
+  std::vector<std::uint64_t> unfit;  // per table: rows that no leaf has
+  std::vector<UnfitRow> unfit_rows;  // the first of them
+};
 
-// Compares row counts alone.
-std::vector<TableVerdict> verify_counts(const VerificationWork& work, const StopRequest& stop);
+// Reads every row of the tables, with the server's hashes where `server_hashes` and the table's types allow.
+// Each plan's extents must cover its table. Nothing when stopped.
+std::optional<ScannedSource> scan_source(Snapshot& snapshot, const std::vector<TablePlan>& tables,
+                                         bool server_hashes, std::size_t unfit_rows_max, Console& console,
+                                         const StopRequest& stop);
+
+// ---- the target ----
+
+// How much of a table was looked at.
+enum class Level : std::uint8_t { full, server, sample, count };
+std::string_view name_of(Level level);
+
+struct TableComparison {
+  Level level = Level::full;
+  std::string note;  // why not the level that was asked for
+  bool equal = false;
+  std::uint64_t rows_source = 0;
+  std::uint64_t rows_target = 0;  // of the leaves read, with Level::sample
+  std::size_t leaves = 0;
+  std::size_t leaves_read = 0;
+  std::vector<std::size_t>
+      differing;  // leaves; with Level::server of a table without ordered keys: all of them
+  Digest root_source;
+  std::optional<Digest> root_target;  // of a full read-back
+};
+
+struct ComparisonWork {
+  const std::vector<TablePlan>* tables = nullptr;    // borrowed, as all of these
+  const std::vector<TableLeaves>* source = nullptr;  // per table
+  // Per table: its leaves have the server's sums. Empty: none has.
+  std::vector<bool> server_sums;
+  std::vector<Connection*> connections;  // one per lane; each reads alone
+  VerifyMode mode = VerifyMode::full;    // not none
+  double sample_percent = 100;
+  std::uint64_t sample_seed = 0;
+};
+
+// Looks at every table of the target over all connections. Nothing when stopped.
+std::vector<TableComparison> compare_target(const ComparisonWork& work, Console& console,
+                                            const StopRequest& stop);
+
+// Reads some leaves of one table anew, after a repair, and returns those that still differ. `leaves`:
+// ascending.
+std::vector<std::size_t> compare_leaves(Connection& connection, const TablePlan& plan,
+                                        const TableLeaves& source, const std::vector<std::size_t>& leaves);
+
+// Which ranges of a load a difference concerns, and the numbers, on one line.
+std::string describe_difference(Connection& connection, const TablePlan& plan,
+                                const std::vector<const WorkRecord*>& ranges, const TableLeaves& source,
+                                const TableComparison& comparison);
 
 }  // namespace sluice

@@ -37,6 +37,11 @@ struct RowSum {
   bool operator==(const RowSum&) const = default;
 };
 
+// A signed 64-bit number as a summand.
+inline Digest digest_of_signed(std::int64_t value) {
+  return {value < 0 ? UINT64_MAX : 0, static_cast<std::uint64_t>(value)};
+}
+
 // The part of one leaf that lies in one range.
 //   keyed tables:  `tag` is the key that closes the leaf; the last part of a range may be open
 //   other tables:  `tag` is the bucket's number
@@ -44,6 +49,8 @@ struct LeafPart {
   std::int64_t tag = 0;
   bool open = false;
   RowSum rows;
+  // The sum of the server's own hashes of the rows, as signed numbers; zero unless it was asked for.
+  Digest server{};
   bool operator==(const LeafPart&) const = default;
 };
 

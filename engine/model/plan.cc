@@ -24,6 +24,15 @@ std::size_t sent_columns(const TablePlan& plan) {
                                   plan.columns.begin());
 }
 
+std::string selected_columns(const TablePlan& plan) {
+  std::string list;
+  for (const ColumnPlan& column : plan.columns) {
+    list += (list.empty() ? "" : ", ") + quote_identifier(column.target) +
+            (column.compared_as_text ? "::text" : "");
+  }
+  return list;
+}
+
 std::string quoted_sent_columns(const TablePlan& plan) {
   std::string list;
   for (std::size_t i = 0; i < sent_columns(plan); ++i) {

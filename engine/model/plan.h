@@ -38,6 +38,8 @@ struct ColumnPlan {
   bool judge = false;
   // The same of a modifier that is the declaration's, which is given up where a value does not fit it.
   bool judge_length = false;
+  // Of a type that sluice does not write: it is compared as text, in the server's spelling, and never sent.
+  bool compared_as_text = false;
   // A boolean of which some values were spelled as words: SQLite, which sees texts there, takes 't' for false
   // and for another value than 1, so no expression over it means the same.
   bool respelled = false;
@@ -79,7 +81,9 @@ struct TablePlan {
 // "schema"."table", and "column", "column", ... in the order of the plan, as SQL of the target.
 std::string quoted_name(const TablePlan& plan);
 std::string quoted_columns(const TablePlan& plan);
-// The same without the generated ones.
+// What to SELECT for a read-back: the same, and as text what is only compared as text.
+std::string selected_columns(const TablePlan& plan);
+// Without the generated ones.
 std::string quoted_sent_columns(const TablePlan& plan);
 std::size_t sent_columns(const TablePlan& plan);
 // The planned column that stands at `place` in the source; null when it does not arrive.

@@ -42,8 +42,12 @@ struct ExistingTable {
   std::vector<Obstacle> obstacles;
 };
 
+// What the tables are read for: rows are to arrive in them, or theirs are to be compared with the source's.
+enum class TargetUse : std::uint8_t { load, compare };
+
 struct TargetCatalog {
   std::string schema;
+  TargetUse use = TargetUse::load;
   std::map<std::string, ExistingTable> tables;  // by name
   // The run may take indexes, keys and triggers out of the way: MigrateOptions::rebuild.
   bool rebuild = false;

@@ -16,10 +16,10 @@ namespace {
 template <class Item>
 std::vector<const Item*> find_meant(const std::vector<const Item*>& items, const std::string& wanted) {
   using Form = std::function<std::string(const std::string&)>;
-  const std::vector<Form> forms = {[](const std::string& name) { return name; },
-                                   [](const std::string& name) { return shortened(name); },
-                                   [](const std::string& name) { return fold_ascii(name); },
-                                   [](const std::string& name) { return identifier_in(Identifiers::snake, name); }};
+  const std::vector<Form> forms = {
+      [](const std::string& name) { return name; }, [](const std::string& name) { return shortened(name); },
+      [](const std::string& name) { return fold_ascii(name); },
+      [](const std::string& name) { return identifier_in(Identifiers::snake, name); }};
   for (const Form& form : forms) {
     std::vector<const Item*> found;
     const std::string meant = form(wanted);
@@ -61,16 +61,22 @@ class Matcher {
     if (table_ != nullptr) {
       plan_.target = table_->name;
       for (std::size_t place = 0; place < source_.columns.size(); ++place) add_column(place);
-      refuse_gaps();
+      if (!compares()) refuse_gaps();
+      refuse_nothing();
       for (const Obstacle& obstacle : table_->obstacles) {
         if (obstacle.rebuilt && existing_.rebuild) continue;
         find("", obstacle.what, obstacle.resolve);
       }
     }
+    // Hashed and not sent, so last: as in a plan that creates the table.
+    std::stable_partition(plan_.columns.begin(), plan_.columns.end(),
+                          [](const ColumnPlan& column) { return column.generated_as.empty(); });
     set_row_key(plan_, source_);
   }
 
  private:
+  [[nodiscard]] bool compares() const { return existing_.use == TargetUse::compare; }
+
   void find(const std::string& column, std::string what, std::string resolve, std::string origin = {}) {
     findings_.push_back({source_.name, column, std::move(what), std::move(resolve), std::move(origin)});
   }
@@ -94,8 +100,8 @@ class Matcher {
     if (meant.size() == 1) return meant.front();
     if (meant.empty()) {
       find("", "the target has no such table in " + where,
-           "create it, name another with " + mapping_line(source_.name, "target = \"...\"") + ", or --exclude " +
-               source_.name);
+           "create it, name another with " + mapping_line(source_.name, "target = \"...\"") +
+               ", or --exclude " + source_.name);
     } else {
       find("", "several tables of the target may be meant: " + list_names(meant),
            mapping_line(source_.name, "target = \"...\""));
@@ -120,8 +126,8 @@ class Matcher {
     if (meant.size() == 1) return meant.front();
     if (meant.empty()) {
       find(column.name, where + " has no such column",
-           "leave it out with " + line(column.name, "exclude = true") + ", or ALTER TABLE " + where + " ADD COLUMN " +
-               quote_identifier(column.name) + " ...");
+           "leave it out with " + line(column.name, "exclude = true") + ", or ALTER TABLE " + where +
+               " ADD COLUMN " + quote_identifier(column.name) + " ...");
     } else {
       find(column.name, "several columns of " + where + " may be meant: " + list_names(meant),
            line(column.name, "target = \"...\""));
@@ -143,7 +149,7 @@ class Matcher {
            line(column.name, "target = \"...\"") + ", or exclude = true");
       return;
     }
-    if (existing->generated) {
+    if (existing->generated && !compares()) {
       // The server computes it and takes no value. Where the source computes its own, nothing is lost but
       // what the two expressions differ in, which is said.
       if (column.generated == Generated::no) {
@@ -154,7 +160,7 @@ class Matcher {
       }
       return;
     }
-    if (!existing->supported) {
+    if (!existing->supported && !compares()) {
       find(column.name, "the target's type " + existing->type_name + " is not one that sluice writes",
            line(column.name, "exclude = true") + ", or another type in the target");
       return;
@@ -169,7 +175,9 @@ class Matcher {
     planned.type_name = existing->type_name;
     planned.labels = existing->labels;
     planned.not_null = existing->not_null;
-    if (existing->domain_checks) {
+    planned.compared_as_text = !existing->supported;
+    if (existing->generated) planned.generated_as = "computed by the target";
+    if (existing->domain_checks && !compares()) {
       planned.remark = "only the server can check the domain " + existing->type_name +
                        ": a value that it refuses stops the load of its range";
     }
@@ -223,9 +231,11 @@ class Matcher {
                " is NOT NULL without a default, and the source has nothing for it",
            alter + " SET DEFAULT ..., " + alter + " DROP NOT NULL, or name its source in the mapping");
     }
-    if (plan_.columns.empty() && findings_.size() == findings_before_) {
-      find("", "none of its columns arrives", "--exclude " + source_.name);
-    }
+  }
+
+  void refuse_nothing() {
+    if (!plan_.columns.empty() || findings_.size() != findings_before_) return;
+    find("", "none of its columns arrives", "--exclude " + source_.name);
   }
 
   const ColumnPlan* column_named(const std::string& target) const {

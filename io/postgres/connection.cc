@@ -286,8 +286,9 @@ bool Connection::in_transaction() const { return PQtransactionStatus(handle_.get
 
 Transaction::Transaction(Connection& connection, const std::string& settings, TransactionMode mode)
     : connection_(&connection) {
-  std::string begin = "BEGIN ISOLATION LEVEL READ COMMITTED ";
-  begin += mode == TransactionMode::read_write ? "READ WRITE; " : "READ ONLY; ";
+  std::string begin = "BEGIN ISOLATION LEVEL ";
+  begin += mode == TransactionMode::one_snapshot ? "REPEATABLE READ " : "READ COMMITTED ";
+  begin += mode == TransactionMode::read_only ? "READ ONLY; " : "READ WRITE; ";
   begin +=
       "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL bytea_output = 'hex'; "
       "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; "

@@ -82,10 +82,15 @@ class Connection {
 
 // A transaction that rolls back unless committed. While it lives, nothing else may begin one.
 //
-// Whatever the role, the database or the server set as defaults: READ COMMITTED, on which the claims rely;
+// Whatever the role, the database or the server set as defaults: READ COMMITTED, on which the claims rely,
+// unless asked for otherwise;
 // only pg_catalog on the search path, so that no function of another user is called by an unqualified
 // name; no timeouts; bytea in hex.
-enum class TransactionMode : std::uint8_t { read_write, read_only };
+enum class TransactionMode : std::uint8_t {
+  read_write,
+  read_only,
+  one_snapshot,  // REPEATABLE READ: what another session changed since is refused with 40001
+};
 
 class Transaction {
  public:

@@ -87,7 +87,7 @@ void cancel(pg_conn* connection) noexcept {
 }
 
 // The tuples of one message. The server puts the header before the first tuple, in the same message.
-std::span<const std::byte> without_header(std::span<const std::byte> message) {
+std::span<std::byte> without_header(std::span<std::byte> message) {
   if (message.size() < 19 || std::memcmp(message.data(), copy_header().data(), 11) != 0) {
     throw Error(Fault::internal, "COPY TO did not begin with the binary signature");
   }
@@ -99,7 +99,7 @@ std::span<const std::byte> without_header(std::span<const std::byte> message) {
 }  // namespace
 
 void copy_out(Connection& connection, const std::string& query,
-              const std::function<void(std::span<const std::byte>)>& each) {
+              const std::function<void(std::span<std::byte>)>& each) {
   connection.execute("COPY (" + query + ") TO STDOUT (FORMAT binary)");
   pg_conn* handle = connection.handle();
   bool first = true;
@@ -109,8 +109,7 @@ void copy_out(Connection& connection, const std::string& query,
       const int size = PQgetCopyData(handle, &memory, 0);
       const std::unique_ptr<char, FreeMemory> owner(memory);
       if (size < 0) break;
-      std::span<const std::byte> tuple(reinterpret_cast<const std::byte*>(memory),
-                                       static_cast<std::size_t>(size));
+      std::span<std::byte> tuple(reinterpret_cast<std::byte*>(memory), static_cast<std::size_t>(size));
       if (std::exchange(first, false)) tuple = without_header(tuple);
       const bool trailer = tuple.size() == 2 && tuple[0] == std::byte{0xff} && tuple[1] == std::byte{0xff};
       if (tuple.empty() || trailer) continue;

@@ -37,8 +37,9 @@ class CopyStream {
 };
 
 // Runs COPY (query) TO STDOUT (FORMAT binary) and hands over each tuple; the bytes are borrowed for the
-// call. When `each` throws, the query is cancelled and the connection is usable again afterwards.
+// call, and may be overwritten. When `each` throws, the query is cancelled and the connection is usable again
+// afterwards.
 void copy_out(Connection& connection, const std::string& query,
-              const std::function<void(std::span<const std::byte>)>& each);
+              const std::function<void(std::span<std::byte>)>& each);
 
 }  // namespace sluice

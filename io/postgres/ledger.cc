@@ -15,7 +15,7 @@ namespace sluice {
 namespace {
 
 // Raised when the tables below change shape. A ledger of a newer sluice is refused, not guessed at.
-constexpr int kLedgerFormat = 2;
+constexpr int kLedgerFormat = 3;
 
 constexpr const char* kTables = R"sql(
 CREATE TABLE IF NOT EXISTS sluice.run (
@@ -36,6 +36,8 @@ CREATE TABLE IF NOT EXISTS sluice.run_table (
   source text NOT NULL,
   target text NOT NULL,
   created boolean NOT NULL,
+  plan json,
+  root text,
   PRIMARY KEY (run_id, table_no));
 CREATE TABLE IF NOT EXISTS sluice.work (
   run_id uuid NOT NULL REFERENCES sluice.run,
@@ -50,6 +52,7 @@ CREATE TABLE IF NOT EXISTS sluice.work (
   seconds double precision,
   digest text,
   leaves bytea,
+  server_sums bytea,
   xid bigint,
   done_at timestamptz,
   PRIMARY KEY (run_id, table_no, range_no));
@@ -73,6 +76,22 @@ CREATE TABLE IF NOT EXISTS sluice.failure (
   range_no integer NOT NULL,
   row_no bigint NOT NULL,
   record json NOT NULL);
+CREATE TABLE IF NOT EXISTS sluice.repair (
+  repair_id uuid NOT NULL,
+  run_id uuid REFERENCES sluice.run,
+  source text NOT NULL,
+  target_schema text NOT NULL,
+  target text NOT NULL,
+  leaf bigint NOT NULL,
+  rows_deleted bigint NOT NULL,
+  rows_inserted bigint NOT NULL,
+  repaired_at timestamptz NOT NULL DEFAULT clock_timestamp());
+)sql";
+
+// From format 2.
+constexpr const char* kUpgrade = R"sql(
+ALTER TABLE sluice.run_table ADD COLUMN IF NOT EXISTS plan json, ADD COLUMN IF NOT EXISTS root text;
+ALTER TABLE sluice.work ADD COLUMN IF NOT EXISTS server_sums bytea;
 )sql";
 
 constexpr std::array<std::string_view, 6> kStateNames = {"loading",  "loaded",    "verified",
@@ -152,14 +171,20 @@ bool ledger_exists(Connection& connection) {
   return connection.execute("SELECT to_regclass('sluice.run') IS NOT NULL").boolean(0, 0);
 }
 
+bool ledger_is_current(Connection& connection) {
+  const ReadScope scope(connection);
+  return ledger_exists(connection) &&
+         connection.execute("SELECT to_regclass('sluice.repair') IS NOT NULL").boolean(0, 0);
+}
+
 void install_ledger(Connection& connection) {
-  if (!ledger_exists(connection)) {
+  if (!ledger_is_current(connection)) {
     try {
       // IF NOT EXISTS would ask for the CREATE privilege even where the schema is there already.
       if (!connection.execute("SELECT to_regnamespace('sluice') IS NOT NULL").boolean(0, 0)) {
         connection.execute("CREATE SCHEMA sluice");
       }
-      connection.execute(kTables);
+      connection.execute(std::string(kTables) + kUpgrade);
     } catch (Error& error) {
       if (error.sqlstate() != "42501") throw;
       const std::string user = quote_identifier(connection.user());
@@ -187,8 +212,8 @@ std::vector<RunRecord> list_runs(Connection& connection) {
 }
 
 std::string insert_run(Connection& connection, const RunRecord& run, const MigrationPlan& plan,
-                       const std::vector<bool>& created, const std::vector<Step>& rebuild,
-                       const std::string& version) {
+                       const std::vector<std::string>& table_plans, const std::vector<bool>& created,
+                       const std::vector<Step>& rebuild, const std::string& version) {
   const Result inserted = connection.execute(
       "INSERT INTO sluice.run (format, source, fingerprint, plan_hash, target_schema, state, sluice_version) "
       "VALUES ($1, $2, $3, $4, $5, 'loading', $6) RETURNING run_id",
@@ -199,17 +224,18 @@ std::string insert_run(Connection& connection, const RunRecord& run, const Migra
   Buffer buffer;
   for (std::size_t i = 0; i < plan.tables.size(); ++i) {
     const TablePlan& table = plan.tables[i];
-    buffer.put_int16(5);
+    buffer.put_int16(6);
     append_run_id(buffer, run_id);
     put_int(buffer, static_cast<std::int32_t>(table.id));
     put_text(buffer, table.source);
     put_text(buffer, table.target);
     buffer.put_int32(1);
     buffer.put_byte(created[i] ? std::byte{1} : std::byte{0});
+    put_text(buffer, table_plans[i]);
   }
   CopyStream tables(
       connection,
-      "COPY sluice.run_table (run_id, table_no, source, target, created) FROM STDIN (FORMAT binary)");
+      "COPY sluice.run_table (run_id, table_no, source, target, created, plan) FROM STDIN (FORMAT binary)");
   tables.write(buffer.span());
   static_cast<void>(tables.finish());
 
@@ -259,10 +285,14 @@ bool set_run_state(Connection& connection, const std::string& run_id, RunState s
   return connection.execute(update, {run_id, std::string(name_of(state)), root}).affected() == 1;
 }
 
-bool conclude_run(Connection& connection, const std::string& run_id, RunState state,
-                  const std::string& root) {
+bool conclude_run(Connection& connection, const std::string& run_id, RunState state, const std::string& root,
+                  const std::vector<std::string>& table_roots) {
   Transaction transaction(connection, "SET LOCAL synchronous_commit = on");
   const bool done = set_run_state(connection, run_id, state, root);
+  for (std::size_t i = 0; done && i < table_roots.size(); ++i) {
+    connection.execute("UPDATE sluice.run_table SET root = $3 WHERE run_id = $1 AND table_no = $2",
+                       {run_id, std::to_string(i), table_roots[i]});
+  }
   transaction.commit();
   return done;
 }
@@ -289,12 +319,14 @@ void share_run(Connection& connection, const std::string& run_id) {
 std::vector<TableRecord> list_tables(Connection& connection, const std::string& run_id) {
   const ReadScope scope(connection);
   const Result result = connection.execute(
-      "SELECT table_no, source, target, created FROM sluice.run_table WHERE run_id = $1 ORDER BY table_no",
+      std::string("SELECT table_no, source, target, created, ") +
+          (ledger_is_current(connection) ? "coalesce(plan::text, ''), coalesce(root, '')" : "'', ''") +
+          " FROM sluice.run_table WHERE run_id = $1 ORDER BY table_no",
       {run_id});
   std::vector<TableRecord> tables;
   for (std::size_t row = 0; row < result.rows(); ++row) {
     tables.push_back({static_cast<TableId>(result.integer(row, 0)), result.text(row, 1), result.text(row, 2),
-                      result.boolean(row, 3)});
+                      result.boolean(row, 3), result.text(row, 4), result.text(row, 5)});
   }
   return tables;
 }
@@ -302,9 +334,10 @@ std::vector<TableRecord> list_tables(Connection& connection, const std::string& 
 std::vector<WorkRecord> list_work(Connection& connection, const std::string& run_id) {
   const ReadScope scope(connection);
   const Result result = connection.execute(
-      "SELECT table_no, range_no, extent, done, rows_read, rows_loaded, rows_rejected, bytes, seconds, "
-      "digest, "
-      "leaves, xid FROM sluice.work WHERE run_id = $1 ORDER BY table_no, range_no",
+      std::string("SELECT table_no, range_no, extent, done, rows_read, rows_loaded, rows_rejected, bytes, "
+                  "seconds, digest, leaves, xid, ") +
+          (ledger_is_current(connection) ? "server_sums" : "NULL") +
+          " FROM sluice.work WHERE run_id = $1 ORDER BY table_no, range_no",
       {run_id});
   std::vector<WorkRecord> work;
   work.reserve(result.rows());
@@ -326,6 +359,10 @@ std::vector<WorkRecord> list_work(Connection& connection, const std::string& run
       seal.digest.total = {parse_digest(result.text(row, 9)), seal.rows_loaded};
       seal.digest.leaves = unpack_leaves(bytes_of_text(result.text(row, 10)));
       record.transaction = static_cast<std::uint32_t>(result.integer(row, 11));
+      record.server_sums = !result.is_null(row, 12);
+      if (record.server_sums) {
+        unpack_server_sums(bytes_of_text(result.text(row, 12)), seal.digest.leaves);
+      }
     }
     work.push_back(std::move(record));
   }

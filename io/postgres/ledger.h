@@ -46,6 +46,8 @@ struct TableRecord {
   std::string source;
   std::string target;
   bool created = false;  // by this run, as opposed to found
+  std::string plan;      // JSON; empty when an earlier sluice wrote it
+  std::string root;      // of the table's tree, hex; empty before the run is complete
 };
 
 struct WorkRecord {
@@ -55,6 +57,7 @@ struct WorkRecord {
   bool done = false;
   std::uint32_t transaction = 0;  // the low half of the xid that loaded it
   RangeSeal seal;                 // when done
+  bool server_sums = false;       // the leaves of the seal have them
 };
 
 struct StepRecord {
@@ -69,20 +72,25 @@ struct StepRecord {
 // Creates schema and tables where they are missing.
 void install_ledger(Connection& connection);
 bool ledger_exists(Connection& connection);
+// False for one that an earlier sluice made and none of this version has written to.
+bool ledger_is_current(Connection& connection);
 
 // Oldest first.
 std::vector<RunRecord> list_runs(Connection& connection);
 
-// `rebuild`: steps beyond those of the plan, numbered after them.
+// `table_plans`: per table, as JSON, for whoever verifies later. `rebuild`: steps beyond those of the plan,
+// numbered after them.
 std::string insert_run(Connection& connection, const RunRecord& run, const MigrationPlan& plan,
-                       const std::vector<bool>& created, const std::vector<Step>& rebuild,
-                       const std::string& version);
+                       const std::vector<std::string>& table_plans, const std::vector<bool>& created,
+                       const std::vector<Step>& rebuild, const std::string& version);
 // Does nothing to a run that was given up meanwhile, and returns false.
 bool set_run_state(Connection& connection, const std::string& run_id, RunState state,
                    const std::string& root);
 
 // The last word of a run. Its commit is synchronous and so covers all the asynchronous ones before it.
-bool conclude_run(Connection& connection, const std::string& run_id, RunState state, const std::string& root);
+// `table_roots`: per table, hex.
+bool conclude_run(Connection& connection, const std::string& run_id, RunState state, const std::string& root,
+                  const std::vector<std::string>& table_roots);
 
 // Waits until no session is in the middle of a range or step of the run, and keeps new ones from beginning
 // until the transaction ends. Whoever gives a run up must hold this before touching its tables.

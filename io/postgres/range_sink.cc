@@ -11,6 +11,7 @@
 #include "io/wire/row_encoder.h"
 #include "verify/leaves.h"
 #include "verify/row_digest.h"
+#include "verify/server_hash.h"
 
 namespace sluice {
 namespace {
@@ -40,6 +41,7 @@ class PostgresWriter final : public RangeWriter {
         encoder_(plan_),
         digester_(plan_),
         buffer_(buffer) {
+    if (options.server_sums && why_no_server_hash(plan_).empty()) server_.emplace(plan_);
     buffer_.clear();
     seal_.table = plan_.id;
     seal_.number = task.number;
@@ -55,7 +57,8 @@ class PostgresWriter final : public RangeWriter {
       reject(row);
       return;
     }
-    digester_.add(buffer_.span().subspan(start));
+    const std::span<const std::byte> tuple = buffer_.span().subspan(start);
+    digester_.add(tuple, digest_of_row(tuple), server_ ? server_->hash(tuple) : 0);
     if (has_generated_) [[unlikely]]
       drop_generated(start);
     ++seal_.rows_loaded;
@@ -76,12 +79,15 @@ class PostgresWriter final : public RangeWriter {
         "UPDATE sluice.work SET done = true, rows_read = $4, rows_loaded = $5, rows_rejected = $6, bytes = "
         "$7, "
         "seconds = $8, digest = $9, leaves = $10, xid = pg_current_xact_id()::xid::text::bigint, "
-        "done_at = clock_timestamp() WHERE run_id = $1 AND table_no = $2 AND range_no = $3 AND NOT done",
+        "server_sums = $11, done_at = clock_timestamp() WHERE run_id = $1 AND table_no = $2 AND range_no = "
+        "$3 AND NOT done",
         {run_id_, std::to_string(static_cast<std::uint32_t>(seal_.table)),
          std::to_string(static_cast<std::uint32_t>(seal_.number)), std::to_string(seal_.rows_read),
          std::to_string(seal_.rows_loaded), std::to_string(seal_.rows_rejected), std::to_string(seal_.bytes),
          std::to_string(seal_.seconds), to_hex(seal_.digest.total.sum),
-         "\\x" + hex_of(pack_leaves(seal_.digest.leaves))});
+         "\\x" + hex_of(pack_leaves(seal_.digest.leaves)),
+         server_ ? Connection::Parameter("\\x" + hex_of(pack_server_sums(seal_.digest.leaves)))
+                 : std::nullopt});
     if (updated.affected() != 1) {
       throw Error(Fault::internal, "a range was finished that this session had not claimed");
     }
@@ -98,25 +104,19 @@ class PostgresWriter final : public RangeWriter {
       reject(row);
       return;
     }
-    pieces_.clear();
-    std::size_t at = start;
-    for (const CellApart& cell : apart_) {
-      pieces_.push_back(buffer_.span().subspan(at, cell.offset - at));
-      pieces_.push_back(cell.bytes);
-      at = cell.offset;
-    }
-    pieces_.push_back(buffer_.span().subspan(at));
-    const Digest digest = digest_of_row(pieces_);
+    const std::vector<std::span<const std::byte>> pieces = pieces_of(buffer_, start, apart_);
+    const Digest digest = digest_of_row(pieces);
+    const std::uint64_t server = server_ ? server_->hash(pieces) : 0;
     // None of them is part of the key; for finding that, they are empty.
     for (const CellApart& cell : apart_) buffer_.patch_int32(cell.offset - 4, 0);
-    digester_.add(buffer_.span().subspan(start), digest);
+    digester_.add(buffer_.span().subspan(start), digest, server);
     for (const CellApart& cell : apart_) {
       buffer_.patch_int32(cell.offset - 4, static_cast<std::int32_t>(cell.bytes.size()));
     }
     ++seal_.rows_loaded;
     copy_->write(buffer_.span().first(start));
     seal_.bytes += start;
-    for (const std::span<const std::byte> piece : pieces_) {
+    for (const std::span<const std::byte> piece : pieces) {
       copy_->write(piece);
       seal_.bytes += piece.size();
     }
@@ -198,9 +198,9 @@ class PostgresWriter final : public RangeWriter {
   const bool has_generated_;
   RowEncoder encoder_;
   RangeDigester digester_;
+  std::optional<ServerHasher> server_;
   Buffer& buffer_;
   std::vector<CellApart> apart_;
-  std::vector<std::span<const std::byte>> pieces_;
   Buffer rejects_;
   RangeSeal seal_;
   std::uint64_t rows_in_finished_copies_ = 0;

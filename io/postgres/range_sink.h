@@ -22,6 +22,10 @@ struct RangeSinkOptions {
   // Bytes of reject records held back while the COPY of the data has the connection. When full, the COPY
   // is ended, they are stored, and a new COPY begins in the same transaction.
   std::size_t reject_bytes_max = std::size_t{1} << 20;
+
+  // Also sums the server's own hashes of the rows, for a verification in which no row travels. It costs the
+  // load a second hash of every row.
+  bool server_sums = false;
 };
 
 // The connection is borrowed and must outlive the sink and its writers.

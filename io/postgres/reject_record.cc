@@ -106,6 +106,12 @@ void append_key(std::string& json, const TablePlan& plan, Row row) {
 
 }  // namespace
 
+std::string key_of_row(const TablePlan& plan, Row row) {
+  std::string json;
+  append_key(json, plan, row);
+  return json;
+}
+
 std::string reject_record(const TablePlan& plan, Row row, const CellReject& reject) {
   const ColumnPlan& column = plan.columns[reject.column];
   const Cell& cell = row[reject.column];

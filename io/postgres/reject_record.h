@@ -16,6 +16,9 @@
 
 namespace sluice {
 
+// The row's key, as in the record.
+std::string key_of_row(const TablePlan& plan, Row row);
+
 std::string reject_record(const TablePlan& plan, Row row, const CellReject& reject);
 
 }  // namespace sluice

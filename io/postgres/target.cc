@@ -141,12 +141,12 @@ std::string begin_run(Connection& connection, const RunRequest& request, std::ve
   record.fingerprint = request.fingerprint;
   record.plan_hash = request.plan_hash;
   record.schema = plan.schema;
-  return insert_run(connection, record, plan, created, rebuild, request.version);
+  return insert_run(connection, record, plan, request.table_plans, created, rebuild, request.version);
 }
 
 }  // namespace
 
-void check_server(Connection& connection) {
+void check_readable(Connection& connection) {
   if (connection.server_version() < kServerVersionMin) {
     throw Error(Fault::target_refused,
                 "the server is PostgreSQL " + std::to_string(connection.server_version() / 10000) +
@@ -154,18 +154,23 @@ void check_server(Connection& connection) {
                 "upgrade the server");
   }
   const ReadScope scope(connection);
-  const Result result = connection.execute(
-      "SELECT current_setting('server_encoding'), pg_is_in_recovery(), "
-      "current_setting('default_transaction_read_only')");
-  if (result.text(0, 0) != "UTF8") {
-    throw Error(Fault::target_refused, "the database's encoding is " + result.text(0, 0) + ", not UTF8",
+  const std::string encoding = connection.execute("SELECT current_setting('server_encoding')").text(0, 0);
+  if (encoding != "UTF8") {
+    throw Error(Fault::target_refused, "the database's encoding is " + encoding + ", not UTF8",
                 "create one with: CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0");
   }
-  if (result.boolean(0, 1)) {
+}
+
+void check_server(Connection& connection) {
+  check_readable(connection);
+  const ReadScope scope(connection);
+  const Result result =
+      connection.execute("SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')");
+  if (result.boolean(0, 0)) {
     throw Error(Fault::target_refused, "the server is a standby and takes no writes",
                 "connect to the primary");
   }
-  if (result.text(0, 2) == "on") {
+  if (result.text(0, 1) == "on") {
     // Only a default, but somebody's wish all the same.
     throw Error(Fault::target_refused, "transactions are read-only by default on this connection",
                 "unset default_transaction_read_only for this role or database");
@@ -325,49 +330,6 @@ bool run_step(Connection& connection, const std::string& run_id, std::size_t num
   record_step(connection, run_id, number, record);
   transaction.commit();
   return true;
-}
-
-std::uint64_t count_blocks(Connection& connection, const TablePlan& plan) {
-  const ReadScope scope(connection);
-  const Result result = connection.execute(
-      "SELECT coalesce(pg_relation_size(to_regclass($1)) / current_setting('block_size')::bigint, -1)",
-      {quoted_name(plan)});
-  if (result.integer(0, 0) < 0) {
-    throw Error(Fault::target_refused, "table " + quoted_name(plan) + " is gone from the target",
-                "load again from the beginning with --restart");
-  }
-  return static_cast<std::uint64_t>(result.integer(0, 0));
-}
-
-void read_blocks(Connection& connection, const TablePlan& plan, std::uint64_t first, std::uint64_t last,
-                 const std::function<void(std::span<const std::byte>)>& each) {
-  const ReadScope scope(connection);
-  std::string query = "SELECT " + quoted_columns(plan) + " FROM " + quoted_name(plan);
-  const char* separator = " WHERE ";
-  if (first > 0) {
-    query += separator + ("ctid >= '(" + std::to_string(first) + ",0)'");
-    separator = " AND ";
-  }
-  if (last != UINT64_MAX) query += separator + ("ctid < '(" + std::to_string(last) + ",0)'");
-  copy_out(connection, query, each);
-}
-
-std::uint64_t count_rows(Connection& connection, const TablePlan& plan) {
-  const ReadScope scope(connection);
-  return static_cast<std::uint64_t>(
-      connection.execute("SELECT count(*) FROM " + quoted_name(plan)).integer(0, 0));
-}
-
-std::map<std::uint32_t, std::uint64_t> rows_by_transaction(Connection& connection, const TablePlan& plan) {
-  const ReadScope scope(connection);
-  const Result result =
-      connection.execute("SELECT xmin::text, count(*) FROM " + quoted_name(plan) + " GROUP BY 1");
-  std::map<std::uint32_t, std::uint64_t> rows;
-  for (std::size_t row = 0; row < result.rows(); ++row) {
-    rows[static_cast<std::uint32_t>(result.integer(row, 0))] =
-        static_cast<std::uint64_t>(result.integer(row, 1));
-  }
-  return rows;
 }
 
 }  // namespace sluice

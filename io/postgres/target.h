@@ -1,11 +1,8 @@
 #pragma once
-// The target database around the load: is it fit, which run goes on, the bare tables, the steps after
-// the load, and reading back.
+// The target database around the load: is it fit, which run goes on, the bare tables, the steps after the
+// load.
 
 #include <cstdint>
-#include <functional>
-#include <map>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -16,12 +13,15 @@
 
 namespace sluice {
 
-// Throws unless the server can be loaded: version 15 or later, UTF8, not a standby.
+// Throws unless the server can be compared with: version 15 or later, UTF8.
+void check_readable(Connection& connection);
+// Throws unless it can be loaded, too: no standby, not read-only.
 void check_server(Connection& connection);
 
 struct RunRequest {
   const MigrationPlan* plan = nullptr;        // borrowed
   std::vector<std::string> create_table_sql;  // one per table of the plan
+  std::vector<std::string> table_plans;       // the same, as JSON for the ledger
   std::string source;
   std::string fingerprint;
   std::string plan_hash;
@@ -49,20 +49,5 @@ OpenRun open_run(Connection& connection, const RunRequest& request);
 // session's.
 bool run_step(Connection& connection, const std::string& run_id, std::size_t number, const Step& step,
               const TablePlan* found, Claim claim);
-
-// ---- reading back ----
-
-// Blocks of the table's heap, for cutting a read-back into pieces. 0 when the table is missing.
-std::uint64_t count_blocks(Connection& connection, const TablePlan& plan);
-
-// Tuples of the blocks first <= block < last, in binary, in any order. UINT64_MAX is an open end.
-void read_blocks(Connection& connection, const TablePlan& plan, std::uint64_t first, std::uint64_t last,
-                 const std::function<void(std::span<const std::byte>)>& each);
-
-std::uint64_t count_rows(Connection& connection, const TablePlan& plan);
-
-// Rows per transaction that wrote them: tells which range a missing or changed row belonged to, even in
-// tables whose rows carry no key.
-std::map<std::uint32_t, std::uint64_t> rows_by_transaction(Connection& connection, const TablePlan& plan);
 
 }  // namespace sluice

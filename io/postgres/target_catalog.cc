@@ -112,12 +112,41 @@ void add_obstacle(ExistingTable& table, std::string what, std::string resolve, b
   table.obstacles.push_back({std::move(what), std::move(resolve), rebuilt});
 }
 
+// What keeps a table from being read as it is: the place of a row must name it, and all rows must be seen.
+void add_reading_obstacles(Connection& connection, const std::string& quoted, const Result& result,
+                           std::size_t row, ExistingTable& table) {
+  const std::string kind = result.text(row, 1);
+  const std::string user = quote_identifier(connection.user());
+  if (kind == "p") {
+    add_obstacle(table, quoted + " is partitioned, which sluice cannot compare yet",
+                 "compare its partitions one by one, each with the rows that belong there");
+  } else if (kind != "r") {
+    add_obstacle(table, quoted + " is not a table", "name a table for it in the mapping, or leave it out");
+  } else if (result.boolean(row, 3)) {
+    add_obstacle(table, quoted + " has tables that inherit from it, whose rows would count as its own",
+                 "leave it out with --tables");
+  }
+  if (kind == "r" && result.boolean(row, 4)) {
+    add_obstacle(table, "row-level security of " + quoted + " hides rows from role " + user,
+                 "compare as the owner of the table or a role with BYPASSRLS");
+  }
+  if (kind == "r" && !result.boolean(row, 6)) {
+    add_obstacle(table, "role " + user + " may not read " + quoted,
+                 "run as its owner: GRANT SELECT ON " + quoted + " TO " + user);
+  }
+}
+
 void read_tables(Connection& connection, TargetCatalog& catalog) {
   const Result result = connection.execute(kTables, {quote_identifier(catalog.schema)});
   for (std::size_t row = 0; row < result.rows(); ++row) {
     ExistingTable table;
     table.name = result.text(row, 0);
     const std::string quoted = quote_qualified(catalog.schema, table.name);
+    if (catalog.use == TargetUse::compare) {
+      add_reading_obstacles(connection, quoted, result, row, table);
+      catalog.tables.emplace(table.name, std::move(table));
+      continue;
+    }
     const std::string kind = result.text(row, 1);
     if (kind == "p") {
       add_obstacle(table, quoted + " is partitioned, which sluice cannot load into yet",
@@ -216,13 +245,14 @@ void read_obstacles(Connection& connection, TargetCatalog& catalog) {
 
 }  // namespace
 
-TargetCatalog read_target_catalog(Connection& connection, const std::string& schema) {
+TargetCatalog read_target_catalog(Connection& connection, const std::string& schema, TargetUse use) {
   const ReadScope scope(connection);
   TargetCatalog catalog;
   catalog.schema = schema;
+  catalog.use = use;
   read_tables(connection, catalog);
   read_columns(connection, catalog);
-  read_obstacles(connection, catalog);
+  if (use == TargetUse::load) read_obstacles(connection, catalog);
   return catalog;
 }
 

@@ -474,7 +474,8 @@ class Number {
   }
 
  private:
-  static constexpr std::ptrdiff_t kExponentEnd = 1'073'741'823;  // INT_MAX / 2, the server's own bound
+  // INT_MAX / 2, the bound of PostgreSQL 15. Later versions take 0e1073741823, too.
+  static constexpr std::ptrdiff_t kExponentEnd = 1'073'741'823;
 
   static std::ptrdiff_t exponent_of(std::string_view text) {
     std::ptrdiff_t value = 0;

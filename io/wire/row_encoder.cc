@@ -149,4 +149,17 @@ TupleFields::Field TupleFields::next() {
   return field;
 }
 
+std::vector<std::span<const std::byte>> pieces_of(const Buffer& buffer, std::size_t start,
+                                                  std::span<const CellApart> apart) {
+  std::vector<std::span<const std::byte>> pieces;
+  std::size_t at = start;
+  for (const CellApart& cell : apart) {
+    pieces.push_back(buffer.span().subspan(at, cell.offset - at));
+    pieces.push_back(cell.bytes);
+    at = cell.offset;
+  }
+  pieces.push_back(buffer.span().subspan(at));
+  return pieces;
+}
+
 }  // namespace sluice

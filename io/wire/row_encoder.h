@@ -30,6 +30,11 @@ struct CellApart {
   std::span<const std::byte> bytes;  // of the cell
 };
 
+// The tuple that begins at `start` and ends the buffer, with its values apart in their places. Borrowed from
+// both.
+std::vector<std::span<const std::byte>> pieces_of(const Buffer& buffer, std::size_t start,
+                                                  std::span<const CellApart> apart);
+
 // Text or bytes from which on it pays to send a value from where SQLite has it.
 inline constexpr std::size_t kApartBytesMin = std::size_t{256} << 10;
 

@@ -14,7 +14,7 @@
 #include "io/postgres/copy_stream.h"
 #include "io/postgres/ledger.h"
 #include "io/postgres/range_sink.h"
-#include "io/postgres/target.h"
+#include "io/postgres/read_back.h"
 #include "io/wire/row_encoder.h"
 #include "support/query.h"
 #include "support/test_server.h"
@@ -238,7 +238,7 @@ class GeneratedColumnTest : public ConversionTest {
     RunRecord run;
     run.source = "hand-made";
     run.schema = "public";
-    const std::string run_id = insert_run(connection_, run, migration, {true}, {}, "test");
+    const std::string run_id = insert_run(connection_, run, migration, {"{}"}, {true}, {}, "test");
     const auto sink = make_range_sink(connection_, run_id);
     const RangeTask task{&plan, RangeNumber{0}, WholeTable{}};
     const auto writer = sink->begin(task, Claim::wait);
@@ -260,8 +260,7 @@ class GeneratedColumnTest : public ConversionTest {
               query_value(conninfo_, "SELECT sum(3 * n) FROM generate_series(1, 20000) n WHERE n % 7 <> 0"));
     const TableLeaves source(plan, {seal.digest});
     TableLeaves target = source.emptied();
-    read_blocks(connection_, plan, 0, UINT64_MAX,
-                [&](std::span<const std::byte> tuple) { target.add(tuple); });
+    read_blocks(connection_, plan, {}, [&](std::span<const std::byte> tuple) { target.add(tuple); });
     EXPECT_EQ(target.total().rows, static_cast<std::uint64_t>(kRows));
     return differing_leaves(source, target).empty();
   }

@@ -565,9 +565,9 @@ TEST(Torture, EveryCaseEndsAsItsTableSaysOnPostgreSQL15) { run_table({}, abiliti
 
 // inspect and plan without a target do not know the server's version: once is enough.
 TEST(Torture, EveryCaseEndsAsItsTableSaysOnPostgreSQL17) {
-  const char* binaries = std::getenv("SLUICE_TEST_POSTGRES17");
-  if (binaries == nullptr) GTEST_SKIP() << "set SLUICE_TEST_POSTGRES17 to what .ci/postgres17 prints";
-  run_table(binaries, {});
+  const std::optional<fs::path> binaries = binaries_of(17);
+  if (!binaries) GTEST_SKIP() << how_to_get(17);
+  run_table(*binaries, {});
 }
 
 TEST(TortureTable, HoldsEverySectionOfTheCatalogOfQuirks) {

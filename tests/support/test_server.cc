@@ -22,6 +22,8 @@ using namespace std::chrono_literals;
 // PostgreSQL refuses to run as root.
 constexpr const char* kUserWhenRoot = "postgres";
 
+constexpr const char* kDebianServers = "/usr/lib/postgresql";  // 15/bin, 16/bin, ...
+
 constexpr auto kPatience = 60s;  // a machine under sanitizers and full load is slow
 
 std::filesystem::path find_binaries() {
@@ -29,7 +31,7 @@ std::filesystem::path find_binaries() {
   std::filesystem::path newest;
   int newest_major = 0;
   std::error_code none;
-  for (const auto& entry : std::filesystem::directory_iterator("/usr/lib/postgresql", none)) {
+  for (const auto& entry : std::filesystem::directory_iterator(kDebianServers, none)) {
     const std::string name = entry.path().filename();
     int major = 0;
     std::from_chars(name.data(), name.data() + name.size(), major);
@@ -52,7 +54,22 @@ void give_to_server_user(const std::filesystem::path& folder) {
   }
 }
 
+std::string variable_of(int major) { return "SLUICE_TEST_POSTGRES" + std::to_string(major); }
+
 }  // namespace
+
+std::optional<std::filesystem::path> binaries_of(int major) {
+  if (const char* given = std::getenv(variable_of(major).c_str())) return given;
+  std::filesystem::path folder = std::filesystem::path(kDebianServers) / std::to_string(major) / "bin";
+  if (!std::filesystem::exists(folder / "initdb")) return std::nullopt;
+  return folder;
+}
+
+std::string how_to_get(int major) {
+  const std::string version = std::to_string(major);
+  return "no PostgreSQL " + version + " here: set " + variable_of(major) +
+         " to the folder of its initdb and postgres, such as .ci/postgres prints";
+}
 
 TestServer::TestServer(TestServerOptions options) : options_(std::move(options)), folder_("sluice-server") {
   if (options_.binaries.empty()) options_.binaries = find_binaries();

@@ -25,6 +25,11 @@ struct TestServerOptions {
 // the next start recovers from the log.
 enum class Stop { fast, immediate };
 
+// The folder with initdb and postgres of that major version: what SLUICE_TEST_POSTGRES<major> says, or else
+// Debian's. Nothing where there is none: skip what needs it, for the reason that how_to_get() gives.
+std::optional<std::filesystem::path> binaries_of(int major);
+std::string how_to_get(int major);
+
 // The server listens on a Unix socket in a temporary folder, and nowhere else. It does not fsync: this is the
 // right server for a killed process, and the wrong one for a power cut. As root it runs as the user postgres.
 //

@@ -83,6 +83,7 @@ TEST_F(OptionsTest, HelpIsAsInTheGoldenFiles) {
   expect_golden("help_migrate.txt", help_of({"migrate", "--help"}));
   expect_golden("help_inspect.txt", help_of({"inspect", "--help"}));
   expect_golden("help_plan.txt", help_of({"plan", "--help"}));
+  expect_golden("help_verify.txt", help_of({"verify", "--help"}));
   expect_golden("help_status.txt", help_of({"status", "--help"}));
 }
 
@@ -95,6 +96,7 @@ TEST_F(OptionsTest, HelpLinesFitATerminal) {
                             {"migrate", "--help"},
                             {"inspect", "--help"},
                             {"plan", "--help"},
+                            {"verify", "--help"},
                             {"status", "--help"}}) {
     std::istringstream help(help_of(words));
     for (std::string line; std::getline(help, line);) EXPECT_LE(line.size(), 110u) << line;

@@ -1,0 +1,177 @@
+#include "engine/app/plan_record.h"
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+#include <span>
+
+#include "engine/app/words.h"
+#include "engine/model/error.h"
+
+namespace sluice {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int kRecordFormat = 1;
+
+constexpr std::array kRepairWords = {Word{"replace", BadText::replace}, Word{"strip", BadText::strip}};
+constexpr std::array kRowKeyWords = {Word{"ordered", RowKey::ordered_integer},
+                                     Word{"columns", RowKey::columns}, Word{"rowid", RowKey::rowid},
+                                     Word{"none", RowKey::none}};
+
+// Each conversion once, for both directions: `put` and `take` are called with the key and the member.
+template <class Record, class Words, class Flag, class Text>
+void each_conversion(Record& conversion, const Words& words, const Flag& flag, const Text& text) {
+  words("epoch", conversion.epoch, std::span(kEpochWords));
+  words("encoding", conversion.encoding, std::span(kEncodingWords));
+  words("bad-text", conversion.bad_text, std::span(kRepairWords));
+  words("uuid-bytes", conversion.uuid_bytes, std::span(kUuidWords));
+  words("base64", conversion.base64, std::span(kBase64Words));
+  flag("empty-as-null", conversion.empty_as_null);
+  flag("zero-date-as-null", conversion.zero_date_as_null);
+  flag("truncate-fraction", conversion.truncate_fraction);
+  flag("blob-as-text", conversion.blob_as_text);
+  flag("text-as-number", conversion.text_as_number);
+  flag("naive-as-utc", conversion.naive_as_utc);
+  flag("lossy-jsonb", conversion.lossy_jsonb);
+  text("date-format", conversion.date_format);
+}
+
+Json record_of(const Conversion& conversion) {
+  Json record = Json::object();
+  each_conversion(
+      conversion,
+      [&](const char* key, auto value, auto words) {
+        const std::string_view word = word_of(std::span<const Word<decltype(value)>>(words), value);
+        if (!word.empty()) record[key] = word;
+      },
+      [&](const char* key, bool value) {
+        if (value) record[key] = true;
+      },
+      [&](const char* key, const std::string& value) {
+        if (!value.empty()) record[key] = value;
+      });
+  return record;
+}
+
+Conversion conversion_of(const Json& record) {
+  Conversion conversion;
+  std::size_t taken = 0;
+  each_conversion(
+      conversion,
+      [&](const char* key, auto& value, auto words) {
+        if (!record.contains(key)) return;
+        using Value = std::remove_reference_t<decltype(value)>;
+        const Value* found =
+            value_of(std::span<const Word<Value>>(words), record.at(key).template get<std::string>());
+        if (found == nullptr) return;
+        value = *found;
+        ++taken;
+      },
+      [&](const char* key, bool& value) {
+        if (!record.contains(key)) return;
+        value = record.at(key).get<bool>();
+        ++taken;
+      },
+      [&](const char* key, std::string& value) {
+        if (!record.contains(key)) return;
+        value = record.at(key).get<std::string>();
+        ++taken;
+      });
+  if (taken != record.size()) {
+    throw Error(Fault::target_refused, "the ledger holds a conversion that this sluice does not know",
+                "it was written by a newer sluice; use that one");
+  }
+  return conversion;
+}
+
+PgType type_named(const std::string& sql) {
+  const auto* found = std::find_if(kPgTypeNames.begin(), kPgTypeNames.end(),
+                                   [&](const PgTypeName& name) { return name.sql == sql; });
+  if (found != kPgTypeNames.end()) return found->type;
+  throw Error(Fault::target_refused, "the ledger holds a type that this sluice does not know: " + sql,
+              "it was written by a newer sluice; use that one");
+}
+
+Json record_of(const ColumnPlan& column) {
+  Json record;
+  record["source"] = column.source;
+  record["target"] = column.target;
+  record["declared"] = column.declared_type;
+  record["type"] = name_of(column.type).sql;
+  if (column.modifier.length >= 0) record["length"] = column.modifier.length;
+  if (column.modifier.scale >= 0) record["scale"] = column.modifier.scale;
+  if (!column.type_name.empty()) record["type_name"] = column.type_name;
+  if (!column.labels.empty()) record["labels"] = column.labels;
+  if (column.conversion.any()) record["conversion"] = record_of(column.conversion);
+  if (column.not_null) record["not_null"] = true;
+  record["place"] = column.place;
+  if (!column.generated_as.empty()) record["generated_as"] = column.generated_as;
+  return record;
+}
+
+ColumnPlan column_of(const Json& record) {
+  ColumnPlan column;
+  column.source = record.at("source").get<std::string>();
+  column.target = record.at("target").get<std::string>();
+  column.declared_type = record.at("declared").get<std::string>();
+  column.type = type_named(record.at("type").get<std::string>());
+  column.modifier.length = record.value("length", -1);
+  column.modifier.scale = record.value("scale", -1);
+  column.type_name = record.value("type_name", std::string());
+  column.labels = record.value("labels", std::vector<std::string>());
+  if (record.contains("conversion")) column.conversion = conversion_of(record.at("conversion"));
+  column.not_null = record.value("not_null", false);
+  column.place = record.at("place").get<std::size_t>();
+  column.generated_as = record.value("generated_as", std::string());
+  return column;
+}
+
+}  // namespace
+
+std::string plan_record_of(const TablePlan& table) {
+  Json record;
+  record["format"] = kRecordFormat;
+  record["source"] = table.source;
+  record["schema"] = table.schema;
+  record["target"] = table.target;
+  record["row_key"] = word_of(std::span<const Word<RowKey>>(kRowKeyWords), table.row_key);
+  record["key_columns"] = table.key_columns;
+  record["rowid_name"] = table.rowid_name;
+  record["without_rowid"] = table.without_rowid;
+  record["columns"] = Json::array();
+  for (const ColumnPlan& column : table.columns) record["columns"].push_back(record_of(column));
+  // A name need not be valid UTF-8; the server would refuse it anyway.
+  return record.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+TablePlan read_plan_record(std::string_view text) {
+  try {
+    const Json record = Json::parse(text);
+    if (record.at("format").get<int>() > kRecordFormat) {
+      throw Error(Fault::target_refused, "the ledger was written by a newer sluice", "use that version");
+    }
+    TablePlan table;
+    table.source = record.at("source").get<std::string>();
+    table.schema = record.at("schema").get<std::string>();
+    table.target = record.at("target").get<std::string>();
+    const RowKey* key =
+        value_of(std::span<const Word<RowKey>>(kRowKeyWords), record.at("row_key").get<std::string>());
+    if (key == nullptr) throw Error(Fault::internal, "the ledger holds a plan with an unknown key");
+    table.row_key = *key;
+    table.key_columns = record.at("key_columns").get<std::vector<std::size_t>>();
+    table.rowid_name = record.at("rowid_name").get<std::string>();
+    table.without_rowid = record.at("without_rowid").get<bool>();
+    for (const Json& column : record.at("columns")) table.columns.push_back(column_of(column));
+    const bool keys_are_columns =
+        std::all_of(table.key_columns.begin(), table.key_columns.end(),
+                    [&](std::size_t column) { return column < table.columns.size(); });
+    if (!keys_are_columns) throw Error(Fault::internal, "the ledger holds a plan whose key has no columns");
+    return table;
+  } catch (const Json::exception&) {
+    throw Error(Fault::internal, "the ledger holds a plan that cannot be read");
+  }
+}
+
+}  // namespace sluice

@@ -1,0 +1,19 @@
+#pragma once
+// How a table was loaded, as the ledger keeps it (sluice.run_table.plan): columns, types, conversions and the
+// key. With it a later `sluice verify` needs neither the flags and the mapping of the migration nor another
+// look at the values. JSON, version 1.
+
+#include <string>
+#include <string_view>
+
+#include "engine/model/plan.h"
+
+namespace sluice {
+
+std::string plan_record_of(const TablePlan& table);
+
+// The same table, as far as comparing needs it: without extents and remarks. Throws Error (target_refused)
+// for a record of a newer sluice, and (internal) for what is none.
+TablePlan read_plan_record(std::string_view record);
+
+}  // namespace sluice
