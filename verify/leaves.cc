@@ -229,19 +229,20 @@ std::vector<std::size_t> differing_leaves(const TableLeaves& source, const Table
                       [](const Leaf& left, const Leaf& right) { return !(left.rows == right.rows); });
 }
 
-std::vector<std::size_t> differing_server_leaves(const TableLeaves& source, const TableLeaves& target) {
-  if (source.ordered()) {
-    return leaves_where(source, target, [](const Leaf& left, const Leaf& right) {
-      return left.rows.rows != right.rows.rows || !(left.server == right.server);
-    });
-  }
+bool same_server_sum(const TableLeaves& source, const TableLeaves& target) {
   const auto sum_of = [](const TableLeaves& leaves) {
     Digest sum;
     for (const Leaf& leaf : leaves.leaves()) sum += leaf.server;
     return sum;
   };
-  const bool equal = source.total().rows == target.total().rows && sum_of(source) == sum_of(target);
-  return leaves_where(source, target, [&](const Leaf&, const Leaf&) { return !equal; });
+  return source.total().rows == target.total().rows && sum_of(source) == sum_of(target);
+}
+
+std::vector<std::size_t> differing_server_leaves(const TableLeaves& source, const TableLeaves& target) {
+  assert(source.ordered());
+  return leaves_where(source, target, [](const Leaf& left, const Leaf& right) {
+    return left.rows.rows != right.rows.rows || !(left.server == right.server);
+  });
 }
 
 std::vector<RangeNumber> ranges_of_leaf(const TablePlan& plan, const TableLeaves& leaves, std::size_t leaf) {

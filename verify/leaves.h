@@ -109,8 +109,9 @@ class TableLeaves {
 
 // Indexes of the leaves that differ. REQUIRES: both have the same boundaries.
 std::vector<std::size_t> differing_leaves(const TableLeaves& source, const TableLeaves& target);
-// The same by the sums that the server makes. Leaves without ordered keys have one sum together, so they
-// differ together.
+// By the sums that the server makes: whether the whole tables agree, and, of ordered ones, which leaves do
+// not.
+bool same_server_sum(const TableLeaves& source, const TableLeaves& target);
 std::vector<std::size_t> differing_server_leaves(const TableLeaves& source, const TableLeaves& target);
 
 // The ranges of an ordered table that hold keys of the leaf.

@@ -7,9 +7,10 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <utility>
+#include <string_view>
 
 #include "engine/model/error.h"
+#include "engine/model/quote.h"
 #include "io/wire/buffer.h"
 
 namespace sluice {
@@ -39,12 +40,12 @@ constexpr std::size_t kBlock = 12;
 struct Lookup3 {
   std::uint32_t a, b, c;
 
-  // With the size, which is known beforehand, and the seed in it.
-  constexpr explicit Lookup3(std::size_t size)
+  // With the size, which is known beforehand, and the seed in it. REQUIRES: seed != 0, for which the server
+  // leaves the state as it is.
+  Lookup3(std::size_t size, std::uint64_t seed)
       : a(0x9e3779b9 + static_cast<std::uint32_t>(size) + 3923095), b(a), c(a) {
-    static_assert(kServerHashSeed != 0, "the server leaves the state as it is for a seed of 0");
-    a += static_cast<std::uint32_t>(static_cast<std::uint64_t>(kServerHashSeed) >> 32);
-    b += static_cast<std::uint32_t>(kServerHashSeed);
+    a += static_cast<std::uint32_t>(seed >> 32);
+    b += static_cast<std::uint32_t>(seed);
     mix();
   }
 
@@ -106,14 +107,16 @@ struct Lookup3 {
 //
 // REQUIRES, of all of them: four readable bytes before the field. In a tuple they are its length.
 
-std::uint64_t hash_word(std::uint32_t word) {
-  Lookup3 state(sizeof word);
+using Field = std::span<const std::byte>;
+
+std::uint64_t hash_word(std::uint32_t word, std::uint64_t seed) {
+  Lookup3 state(sizeof word, seed);
   state.add_words(word);
   return state.finish();
 }
 
 template <class Value>
-Value value_of(std::span<const std::byte> field) {
+Value value_of(Field field) {
   if (field.size() != sizeof(Value)) [[unlikely]]
     refuse_tuple();
   return load_big_endian<Value>(field.data());
@@ -121,53 +124,36 @@ Value value_of(std::span<const std::byte> field) {
 
 // Negative numbers become negative in 32 bits.
 template <class Integer>
-std::uint64_t hash_integer(std::span<const std::byte> field) {
-  return hash_word(static_cast<std::uint32_t>(std::int32_t{value_of<Integer>(field)}));
+std::uint64_t hash_integer(Field field, std::uint64_t seed) {
+  return hash_word(static_cast<std::uint32_t>(std::int32_t{value_of<Integer>(field)}), seed);
 }
 
 // So folded that a number which fits 32 bits hashes as an integer of that size.
-std::uint64_t hash_int8(std::span<const std::byte> field) {
+std::uint64_t hash_int8(Field field, std::uint64_t seed) {
   const auto value = value_of<std::int64_t>(field);
   const auto low = static_cast<std::uint32_t>(value);
   const auto high = static_cast<std::uint32_t>(value >> 32);
-  return hash_word(low ^ (value < 0 ? ~high : high));
+  return hash_word(low ^ (value < 0 ? ~high : high), seed);
 }
 
-std::uint64_t hash_double(double value) {
-  if (value == 0) return static_cast<std::uint64_t>(kServerHashSeed);
+std::uint64_t hash_double(double value, std::uint64_t seed) {
+  if (value == 0) return seed;
   if (std::isnan(value)) value = std::numeric_limits<double>::quiet_NaN();
-  Lookup3 state(sizeof value);
+  Lookup3 state(sizeof value, seed);
   state.add_words(std::bit_cast<std::uint64_t>(value));
   return state.finish();
 }
 
-std::uint64_t hash_float8(std::span<const std::byte> field) {
-  return hash_double(std::bit_cast<double>(value_of<std::uint64_t>(field)));
+std::uint64_t hash_float8(Field field, std::uint64_t seed) {
+  return hash_double(std::bit_cast<double>(value_of<std::uint64_t>(field)), seed);
 }
 
-std::uint64_t hash_float4(std::span<const std::byte> field) {
-  return hash_double(std::bit_cast<float>(value_of<std::uint32_t>(field)));
+std::uint64_t hash_float4(Field field, std::uint64_t seed) {
+  return hash_double(std::bit_cast<float>(value_of<std::uint32_t>(field)), seed);
 }
 
-std::uint64_t hash_uuid(std::span<const std::byte> field) {
-  if (field.size() != 16) [[unlikely]]
-    refuse_tuple();
-  Lookup3 state(16);
-  state.add_block(field.data());
-  state.add_words(load<std::uint32_t>(field.data() + kBlock));
-  return state.finish();
-}
-
-// Most texts are short: for them the first mixing, which depends on the size alone, is done by the compiler,
-// as it is for the types of one size.
-template <std::size_t... kSizes>
-constexpr std::array<Lookup3, sizeof...(kSizes)> starts_of(std::index_sequence<kSizes...>) {
-  return {Lookup3(kSizes)...};
-}
-constexpr auto kStarts = starts_of(std::make_index_sequence<64>());
-
-std::uint64_t hash_bytes(std::span<const std::byte> field) {
-  Lookup3 state = field.size() < kStarts.size() ? kStarts[field.size()] : Lookup3(field.size());
+std::uint64_t hash_bytes(Field field, std::uint64_t seed) {
+  Lookup3 state(field.size(), seed);
   const std::byte* at = field.data();
   std::size_t size = field.size();
   for (; size >= kBlock; at += kBlock, size -= kBlock) state.add_block(at);
@@ -175,41 +161,52 @@ std::uint64_t hash_bytes(std::span<const std::byte> field) {
   return state.finish();
 }
 
-using FieldHash = std::uint64_t (*)(std::span<const std::byte> field);
+std::uint64_t hash_uuid(Field field, std::uint64_t seed) {
+  if (field.size() != 16) [[unlikely]]
+    refuse_tuple();
+  return hash_bytes(field, seed);
+}
 
-// Null for a type whose hash is not that of the bytes which travel.
-FieldHash hash_of_type(PgType type) {
-  switch (type) {
-    case PgType::int2:
-      return hash_integer<std::int16_t>;
-    case PgType::int4:
-    case PgType::date:
-      return hash_integer<std::int32_t>;
-    case PgType::boolean:
-      return hash_integer<std::int8_t>;
-    case PgType::int8:
-    case PgType::time:
-    case PgType::timestamp:
-    case PgType::timestamptz:
-      return hash_int8;
-    case PgType::float4:
-      return hash_float4;
-    case PgType::float8:
-      return hash_float8;
-    case PgType::text:
-    case PgType::varchar:
-    case PgType::bytea:
-      return hash_bytes;
-    case PgType::uuid:
-      return hash_uuid;
-    case PgType::numeric:   // without its zeros at the end, by digits of the server's memory
-    case PgType::bpchar:    // without its blanks at the end
-    case PgType::interval:  // by its length: a month is 30 days
-    case PgType::jsonb:     // element by element
-    case PgType::json:      // has no equality, hence no hash
-      break;
-  }
-  return nullptr;
+using FieldHash = std::uint64_t (*)(Field field, std::uint64_t seed);
+
+// One row a type: ours and the server's. {} is the column, {seed} the seed. Where the server's own function
+// cannot be called from SQL under every major version, ROW reaches it; such a hash of NULL is 0.
+struct TypeHash {
+  PgType type;
+  FieldHash hash;
+  std::string_view before;  // the column and ", seed)" stand between
+  std::string_view after;
+};
+constexpr std::array kTypeHashes = {
+    TypeHash{PgType::int2, hash_integer<std::int16_t>, "hashint2extended(", ""},
+    TypeHash{PgType::int4, hash_integer<std::int32_t>, "hashint4extended(", ""},
+    TypeHash{PgType::int8, hash_int8, "hashint8extended(", ""},
+    TypeHash{PgType::float4, hash_float4, "hashfloat4extended(", ""},
+    TypeHash{PgType::float8, hash_float8, "hashfloat8extended(", ""},
+    TypeHash{PgType::boolean, hash_integer<std::int8_t>, "hashint4extended(", "::integer"},
+    TypeHash{PgType::text, hash_bytes, "hashtextextended(", ""},
+    TypeHash{PgType::varchar, hash_bytes, "hashtextextended(", ""},
+    TypeHash{PgType::bytea, hash_bytes, "hash_record_extended(ROW(", ")"},
+    TypeHash{PgType::date, hash_integer<std::int32_t>, "hash_record_extended(ROW(", ")"},
+    TypeHash{PgType::time, hash_int8, "time_hash_extended(", ""},
+    TypeHash{PgType::timestamp, hash_int8, "timestamp_hash_extended(", ""},
+    TypeHash{PgType::timestamptz, hash_int8, "hash_record_extended(ROW(", ")"},
+    TypeHash{PgType::uuid, hash_uuid, "uuid_hash_extended(", ""},
+    // Not: numeric (without its zeros at the end, by digits of the server's memory), bpchar (without its
+    // blanks at the end), interval (by its length: a month is 30 days), jsonb (element by element), json (has
+    // no equality).
+};
+
+const TypeHash* hash_of_type(PgType type) {
+  const auto* found = std::find_if(kTypeHashes.begin(), kTypeHashes.end(),
+                                   [&](const TypeHash& row) { return row.type == type; });
+  return found == kTypeHashes.end() ? nullptr : found;
+}
+
+// Of the column's place, so that equal values of two columns do not cancel out, nor zeros, which hash to the
+// seed.
+std::uint64_t seed_of(std::size_t column) {
+  return static_cast<std::uint64_t>(kServerHashSeed) * (2 * static_cast<std::uint64_t>(column) + 1);
 }
 
 // ---- pieces ----
@@ -256,17 +253,17 @@ class PieceReader {
 
 // Small fields are copied, large ones a block at a time, and not at all when they lie in one piece, as those
 // of a load do.
-std::uint64_t hash_in_pieces(PieceReader& reader, std::size_t size, FieldHash hash) {
+std::uint64_t hash_in_pieces(PieceReader& reader, std::size_t size, FieldHash hash, std::uint64_t seed) {
   constexpr std::size_t kCopiedMax = 16;  // no type of one size is larger
   std::array<std::byte, 4 + kCopiedMax> room{};
   const auto copied = std::span(room).subspan(4);
   if (size <= kCopiedMax) {
     reader.copy(copied.first(size));
-    return hash(copied.first(size));
+    return hash(copied.first(size), seed);
   }
-  if (reader.holds(size)) return hash(reader.take(size));
+  if (reader.holds(size)) return hash(reader.take(size), seed);
   if (hash != hash_bytes) refuse_tuple();
-  Lookup3 state(size);
+  Lookup3 state(size, seed);
   for (; size >= kBlock; size -= kBlock) {
     reader.copy(copied.first(kBlock));
     state.add_block(copied.data());
@@ -280,22 +277,36 @@ std::uint64_t hash_in_pieces(PieceReader& reader, std::size_t size, FieldHash ha
 
 std::string why_no_server_hash(const TablePlan& plan) {
   if (plan.columns.empty()) return "a row without columns has no hash";
-  if (plan.columns.size() > kServerHashColumnsMax) {
-    return "a ROW has at most " + std::to_string(kServerHashColumnsMax) + " columns, this table has " +
-           std::to_string(plan.columns.size());
-  }
   for (const ColumnPlan& column : plan.columns) {
-    if (column.type_name.empty() && hash_of_type(column.type) != nullptr) continue;
+    const bool own_type = !column.type_name.empty() || column.compared_as_text;
+    if (!own_type && hash_of_type(column.type) != nullptr) continue;
     return "column " + column.target + " is of type " + type_of(column) +
            ", whose hash only the server can compute";
   }
   return {};
 }
 
+std::string server_hash_sql(const TablePlan& plan) {
+  assert(why_no_server_hash(plan).empty());
+  std::string sql;
+  for (std::size_t i = 0; i < plan.columns.size(); ++i) {
+    const TypeHash& hash = *hash_of_type(plan.columns[i].type);
+    const std::string seed = std::to_string(static_cast<std::int64_t>(seed_of(i)));
+    std::string field(hash.before);
+    field.append(quote_identifier(plan.columns[i].target)).append(hash.after).append(", ").append(seed);
+    field += ")";
+    if (!plan.columns[i].not_null) field = "coalesce(" + field + ", 0)";
+    sql += (i == 0 ? "" : " # ") + field;
+  }
+  return sql;
+}
+
 ServerHasher::ServerHasher(const TablePlan& plan) {
   assert(why_no_server_hash(plan).empty());
   fields_.reserve(plan.columns.size());
-  for (const ColumnPlan& column : plan.columns) fields_.push_back(hash_of_type(column.type));
+  for (std::size_t i = 0; i < plan.columns.size(); ++i) {
+    fields_.push_back({hash_of_type(plan.columns[i].type)->hash, seed_of(i)});
+  }
 }
 
 std::uint64_t ServerHasher::hash(std::span<const std::byte> tuple) const {
@@ -310,18 +321,15 @@ std::uint64_t ServerHasher::hash(std::span<const std::byte> tuple) const {
     refuse_tuple();
   at += 2;
   std::uint64_t row = 0;
-  for (const auto hash_field : fields_) {
+  for (const FieldHasher& field : fields_) {
     need(4);
     const auto length = load_big_endian<std::int32_t>(at);
     at += 4;
-    std::uint64_t field = 0;  // of a NULL
-    if (length >= 0) {
-      const auto size = static_cast<std::size_t>(length);
-      need(size);
-      field = hash_field({at, size});
-      at += size;
-    }
-    row = row * 31 + field;
+    if (length < 0) continue;  // a NULL counts as 0
+    const auto size = static_cast<std::size_t>(length);
+    need(size);
+    row ^= field.hash({at, size}, field.seed);
+    at += size;
   }
   return row;
 }
@@ -331,10 +339,9 @@ std::uint64_t ServerHasher::hash(std::span<const std::span<const std::byte>> pie
   PieceReader reader(pieces);
   if (reader.next<std::uint16_t>() != fields_.size()) refuse_tuple();
   std::uint64_t row = 0;
-  for (const auto hash_field : fields_) {
+  for (const FieldHasher& field : fields_) {
     const auto length = reader.next<std::int32_t>();
-    const bool null = length < 0;
-    row = row * 31 + (null ? 0 : hash_in_pieces(reader, static_cast<std::size_t>(length), hash_field));
+    if (length >= 0) row ^= hash_in_pieces(reader, static_cast<std::size_t>(length), field.hash, field.seed);
   }
   return row;
 }

@@ -1,19 +1,21 @@
 #pragma once
-// The number that PostgreSQL's hash_record_extended(ROW(a, b, ...), seed) gives for a row, computed from the
-// binary COPY tuple of the row: the server hashes what it stores, we hash what we sent, and no row travels
-// back.
+// A hash of a row that PostgreSQL can compute with functions it has, and that we compute from the binary COPY
+// tuple of the row: the server hashes what it stores, we hash what we sent, and no row travels back.
 //
-// The definition is PostgreSQL's, the same since hash_record_extended appeared in version 14. The hashes of
-// fields can hardly change, because partitions by hash rest on them; tests/pg/server_hash_test.cc would tell.
-//   row      src/backend/utils/adt/rowtypes.c: from 0 on, times 31 plus the hash of the next field; a NULL
-//            counts as 0
-//   bytes    src/common/hashfn.c: lookup3 of Bob Jenkins (public domain), seeded, 64 bits of it
-//   fields   src/backend/access/hash/hashfunc.c, with date.c and timestamp.c:
+//   row      the exclusive or of its fields' hashes, each with a seed of its column; a NULL counts as 0
+//   fields   the functions behind PostgreSQL's hash partitioning, which is why they can hardly change
+//            (src/backend/access/hash/hashfunc.c, with date.c, timestamp.c and uuid.c):
 //              text, varchar, bytea, uuid        their bytes
 //              smallint, integer, date, boolean  as 32 bits
 //              bigint, time, timestamp[tz]       as 32 bits, the upper half folded into the lower one
 //              real, double precision            the eight bytes of a double; the seed for 0.0 and -0.0, and
 //                                                one NaN for all
+//   bytes    src/common/hashfn.c: lookup3 of Bob Jenkins (public domain), seeded, 64 bits of it
+//
+// Not hash_record_extended() over the whole row, which would say the same in one word: it costs 100 ns a
+// field, more than sending the row back does (bench/README.md), because it looks the type up and takes the
+// row apart anew each time. tests/pg/server_hash_test.cc holds both sides against each other on every major
+// version.
 //
 // What it is worth. Two rows that differ by accident have equal hashes with a probability of 2^-64, but:
 //   - hashing follows the server's =, so 0.0 is -0.0 and all NaN are one;
@@ -33,16 +35,16 @@
 
 namespace sluice {
 
-// The second argument of hash_record_extended, "sluice" in ASCII. Not 0, because 0.0 hashes to the seed and
-// would be no different from NULL, which counts as 0. Odd and large, so that several columns of either do not
-// cancel out.
+// The seed of the first column, "sluice" in ASCII; those of others are odd multiples. Never 0, because 0.0
+// hashes to the seed and would be no different from NULL.
 inline constexpr std::int64_t kServerHashSeed = 0x736c75696365;
-
-// What a ROW of PostgreSQL takes.
-inline constexpr std::size_t kServerHashColumnsMax = 1664;
 
 // Why the rows of this table cannot be hashed here, as a sentence; empty when they can.
 std::string why_no_server_hash(const TablePlan& plan);
+
+// The same hash as an SQL expression over the columns of the table, a bigint. It needs pg_catalog on the
+// search path. REQUIRES: why_no_server_hash(plan) has nothing against it.
+std::string server_hash_sql(const TablePlan& plan);
 
 // Hashes the rows of one table. Small enough to copy; never allocates after that.
 class ServerHasher {
@@ -57,7 +59,11 @@ class ServerHasher {
   [[nodiscard]] std::uint64_t hash(std::span<const std::span<const std::byte>> pieces) const;
 
  private:
-  std::vector<std::uint64_t (*)(std::span<const std::byte> field)> fields_;
+  struct FieldHasher {
+    std::uint64_t (*hash)(std::span<const std::byte> field, std::uint64_t seed);
+    std::uint64_t seed;
+  };
+  std::vector<FieldHasher> fields_;
 };
 
 }  // namespace sluice

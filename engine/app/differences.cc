@@ -148,12 +148,13 @@ class DifferenceFinder::Lane {
   std::vector<RowPair> find() {
     RowDiff diff;
     each_source_row([&](Row row) {
-      const RowMark mark = mark_of(digester_.key_tuple(), digester_.digest(), place_of(row));
-      if (is_ours(mark)) diff.add_source(mark);
+      if (const auto mark = mark_of(digester_.key_tuple(), digester_.digest())) {
+        diff.add_source({mark->identity, digester_.digest(), place_of(row), mark->leaf});
+      }
     });
     const auto add_target = [&](Place place, std::span<const std::byte> tuple) {
-      const RowMark mark = mark_of(tuple, digest_of_row(tuple), place);
-      if (is_ours(mark)) diff.add_target(mark);
+      const Digest row = digest_of_row(tuple);
+      if (const auto mark = mark_of(tuple, row)) diff.add_target({mark->identity, row, place, mark->leaf});
     };
     if (unit_.by_key) {
       for (const std::size_t leaf : unit_.leaves)
@@ -240,15 +241,19 @@ class DifferenceFinder::Lane {
   }
 
  private:
-  [[nodiscard]] RowMark mark_of(std::span<const std::byte> tuple, const Digest& row,
-                                std::uint64_t place) const {
-    return {leaves_.rule().identity_of(tuple, row), row, place,
-            static_cast<std::uint32_t>(leaves_.leaf_of(tuple, row))};
-  }
+  struct Mark {
+    Digest identity;
+    std::uint32_t leaf = 0;
+  };
 
-  [[nodiscard]] bool is_ours(const RowMark& mark) const {
-    return std::binary_search(unit_.leaves.begin(), unit_.leaves.end(), std::size_t{mark.leaf}) &&
-           unit_.pass.has(mark.identity);
+  // Nothing for a row that the unit does not compare: of most rows of an unordered table only the leaf is
+  // looked at.
+  [[nodiscard]] std::optional<Mark> mark_of(std::span<const std::byte> tuple, const Digest& row) const {
+    const std::size_t leaf = leaves_.leaf_of(tuple, row);
+    if (!std::binary_search(unit_.leaves.begin(), unit_.leaves.end(), leaf)) return std::nullopt;
+    const Digest identity = leaves_.rule().identity_of(tuple, row);
+    if (!unit_.pass.has(identity)) return std::nullopt;
+    return Mark{identity, static_cast<std::uint32_t>(leaf)};
   }
 
   [[nodiscard]] std::uint64_t place_of(Row row) const {

@@ -184,10 +184,10 @@ bool finds_by_key(Connection& connection, const TablePlan& plan) {
       .boolean(0, 0);
 }
 
-void sum_blocks(Connection& connection, const TablePlan& plan, const BlockRange& blocks,
+void sum_blocks(Connection& connection, const TablePlan& plan, const BlockRange& blocks, bool by_leaf,
                 TableLeaves& leaves) {
   std::string leaf = "0";
-  if (leaves.ordered()) {
+  if (by_leaf) {
     // A leaf ends with its key, and width_bucket() takes thresholds as beginnings; the last leaf has no end.
     std::string begins;
     for (std::size_t i = 1; i < leaves.leaves().size(); ++i) {
@@ -201,9 +201,8 @@ void sum_blocks(Connection& connection, const TablePlan& plan, const BlockRange&
   std::optional<Transaction> own;
   if (!connection.in_transaction())
     own.emplace(connection, "SET LOCAL jit = off", TransactionMode::read_only);
-  const Result result = connection.execute("SELECT " + leaf + ", count(*), sum(hash_record_extended(ROW(" +
-                                           quoted_columns(plan) + "), " + std::to_string(kServerHashSeed) +
-                                           ")) FROM " + quoted_name(plan) + where_in(blocks) + " GROUP BY 1");
+  const Result result = connection.execute("SELECT " + leaf + ", count(*), sum(" + server_hash_sql(plan) +
+                                           ") FROM " + quoted_name(plan) + where_in(blocks) + " GROUP BY 1");
   for (std::size_t row = 0; row < result.rows(); ++row) {
     Leaf sums;
     sums.rows.rows = static_cast<std::uint64_t>(result.integer(row, 1));

@@ -73,10 +73,11 @@ bool finds_by_key(Connection& connection, const TablePlan& plan);
 
 // ---- sums made by the server ----
 
-// Adds the sums of hash_record_extended() over the rows of these blocks to the leaves; rows of tables without
-// ordered keys all go to leaf 0. REQUIRES: why_no_server_hash(plan) is empty; the columns' collations are
-// deterministic.
-void sum_blocks(Connection& connection, const TablePlan& plan, const BlockRange& blocks, TableLeaves& leaves);
+// Adds the sums of server_hash_sql() over the rows of these blocks to the leaves: all of them to leaf 0, or
+// each to its own, which takes longer. REQUIRES: why_no_server_hash(plan) is empty, the columns' collations
+// are deterministic, and the leaves are ordered with `by_leaf`.
+void sum_blocks(Connection& connection, const TablePlan& plan, const BlockRange& blocks, bool by_leaf,
+                TableLeaves& leaves);
 
 // The first column whose collation is not deterministic, so that its hash is not the one of its bytes; empty
 // without any.
