@@ -27,8 +27,11 @@ std::size_t sent_columns(const TablePlan& plan) {
 std::string selected_columns(const TablePlan& plan) {
   std::string list;
   for (const ColumnPlan& column : plan.columns) {
-    list += (list.empty() ? "" : ", ") + quote_identifier(column.target) +
-            (column.compared_as_text ? "::text" : "");
+    const std::string name = quote_identifier(column.target);
+    // What the type prints, which a cast need not be: 10.0.0.1::inet::text has a mask.
+    list += (list.empty() ? "" : ", ") +
+            (column.compared_as_text ? "CASE WHEN " + name + " IS NOT NULL THEN format('%s', " + name + ") END"
+                                     : name);
   }
   return list;
 }
