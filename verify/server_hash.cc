@@ -204,9 +204,14 @@ const TypeHash* hash_of_type(PgType type) {
 }
 
 // Of the column's place, so that equal values of two columns do not cancel out, nor zeros, which hash to the
-// seed.
+// seed. Outputs of splitmix64 (Steele, Lea and Flood, 2014): seeds with a pattern would let some twenty zeros cancel.
 std::uint64_t seed_of(std::size_t column) {
-  return static_cast<std::uint64_t>(kServerHashSeed) * (2 * static_cast<std::uint64_t>(column) + 1);
+  if (column == 0) return static_cast<std::uint64_t>(kServerHashSeed);
+  std::uint64_t mixed = static_cast<std::uint64_t>(kServerHashSeed) + column * 0x9e3779b97f4a7c15U;
+  mixed = (mixed ^ mixed >> 30) * 0xbf58476d1ce4e5b9U;
+  mixed = (mixed ^ mixed >> 27) * 0x94d049bb133111ebU;
+  mixed ^= mixed >> 31;
+  return mixed == 0 ? 1 : mixed;
 }
 
 // ---- pieces ----

@@ -35,7 +35,7 @@
 
 namespace sluice {
 
-// The seed of the first column, "sluice" in ASCII; those of others are odd multiples. Never 0, because 0.0
+// The seed of the first column, "sluice" in ASCII; those of others come from splitmix64. Never 0, because 0.0
 // hashes to the seed and would be no different from NULL.
 inline constexpr std::int64_t kServerHashSeed = 0x736c75696365;
 
