@@ -28,6 +28,9 @@ constexpr std::uint64_t kRowsAtOnce = std::uint64_t{1} << 18;
 // Pairs kept from finding for repairing, over all units: 14 MB. Beyond that they are found again.
 constexpr std::size_t kPairsKept = std::size_t{1} << 17;
 
+// Tuples that one lane keeps for a repair.
+constexpr std::size_t kRowBytesKept = std::size_t{16} << 20;
+
 // Places asked for in one query.
 constexpr std::size_t kPlacesAtOnce = 4096;
 
@@ -216,28 +219,22 @@ class DifferenceFinder::Lane {
     return rows;
   }
 
-  // Makes one leaf of the unit equal.
-  void repair(std::size_t leaf, std::span<const RowPair> pairs, const RepairRights& rights,
-              RepairRecord record, TableDifferences& done) {
-    std::vector<DoomedRow> doomed;
-    std::uint64_t wanted = 0;
-    for (const RowPair& pair : pairs) {
-      if (pair.target) doomed.push_back({pair.target->place, pair.target->row});
-      if (pair.source) ++wanted;
+  // Makes the leaves of the pairs equal, one after the other. REQUIRES: the pairs are in order of their
+  // leaves.
+  void repair(std::span<const RowPair> pairs, const RepairRights& rights, const RepairRecord& record,
+              const StopRequest& stop, TableDifferences& done) {
+    keep_rows(pairs);
+    for (std::size_t begin = 0; begin < pairs.size() && !stop.stopped();) {
+      const std::uint32_t leaf = leaf_of(pairs[begin]);
+      std::size_t end = begin;
+      while (end < pairs.size() && leaf_of(pairs[end]) == leaf) ++end;
+      repair_leaf(pairs, begin, end, rights, record, done);
+      begin = end;
     }
-    record.leaf = leaf;
-    const std::uint64_t deleted = doomed.size();
-    LeafRepair repair(connection_, plan_, rights, std::move(record));
-    repair.remove(std::move(doomed));
-    std::uint64_t inserted = 0;
-    each_source_row_of(pairs, [&](std::size_t, Row) {
-      repair.insert(digester_.sent_pieces());
-      ++inserted;
-    });
-    if (inserted != wanted) throw Error(Fault::internal, "a row of the source was not found again");
-    repair.commit();
-    done.deleted += deleted;
-    done.inserted += inserted;
+  }
+
+  static std::uint32_t leaf_of(const RowPair& pair) {
+    return pair.source ? pair.source->leaf : pair.target->leaf;
   }
 
  private:
@@ -254,6 +251,56 @@ class DifferenceFinder::Lane {
     const Digest identity = leaves_.rule().identity_of(tuple, row);
     if (!unit_.pass.has(identity)) return std::nullopt;
     return Mark{identity, static_cast<std::uint32_t>(leaf)};
+  }
+
+  // Rows that only a scan of the table finds are kept, as far as there is room, or each leaf would scan anew.
+  void keep_rows(std::span<const RowPair> pairs) {
+    kept_.assign(pairs.size(), {});
+    if (has_place_) return;
+    std::size_t room = kRowBytesKept;
+    each_source_row_of(pairs, [&](std::size_t i, Row) {
+      std::string tuple;
+      for (const std::span<const std::byte> piece : digester_.sent_pieces()) {
+        if (tuple.size() + piece.size() > room) return;
+        tuple.append(reinterpret_cast<const char*>(piece.data()), piece.size());
+      }
+      room -= tuple.size();
+      kept_[i] = std::move(tuple);
+    });
+  }
+
+  void repair_leaf(std::span<const RowPair> all, std::size_t begin, std::size_t end,
+                   const RepairRights& rights, RepairRecord record, TableDifferences& done) {
+    std::vector<DoomedRow> doomed;
+    std::vector<RowPair> sought;  // not kept
+    std::uint64_t wanted = 0;
+    std::uint64_t inserted = 0;
+    for (const RowPair& pair : all.subspan(begin, end - begin)) {
+      if (pair.target) doomed.push_back({pair.target->place, pair.target->row});
+      if (pair.source) ++wanted;
+    }
+    record.leaf = leaf_of(all[begin]);
+    const std::uint64_t deleted = doomed.size();
+    LeafRepair repair(connection_, plan_, rights, std::move(record));
+    repair.remove(std::move(doomed));
+    for (std::size_t i = begin; i < end; ++i) {
+      if (!all[i].source) continue;
+      if (kept_[i].empty()) {
+        sought.push_back(all[i]);
+        continue;
+      }
+      const std::span<const std::byte> tuple = std::as_bytes(std::span(kept_[i]));
+      repair.insert(std::span(&tuple, 1));
+      ++inserted;
+    }
+    each_source_row_of(sought, [&](std::size_t, Row) {
+      repair.insert(digester_.sent_pieces());
+      ++inserted;
+    });
+    if (inserted != wanted) throw Error(Fault::internal, "a row of the source was not found again");
+    repair.commit();
+    done.deleted += deleted;
+    done.inserted += inserted;
   }
 
   [[nodiscard]] std::uint64_t place_of(Row row) const {
@@ -362,6 +409,7 @@ class DifferenceFinder::Lane {
   TablePlan scan_plan_;
   RowDigester digester_;
   bool has_place_ = false;
+  std::vector<std::string> kept_;  // tuples, by pair; empty for those that are not kept
 };
 
 DifferenceFinder::DifferenceFinder(DifferenceWork work, Console& console, const StopRequest& stop)
@@ -478,18 +526,10 @@ bool DifferenceFinder::repair(const RepairRights& rights, const RepairRecord& re
       Lane work(work_, lane, unit);
       std::vector<RowPair> pairs = unit.pairs ? std::move(*unit.pairs) : work.find();
       unit.pairs.reset();
-      const auto leaf_of = [](const RowPair& pair) {
-        return pair.source ? pair.source->leaf : pair.target->leaf;
-      };
-      std::stable_sort(pairs.begin(), pairs.end(),
-                       [&](const RowPair& a, const RowPair& b) { return leaf_of(a) < leaf_of(b); });
-      for (auto begin = pairs.begin(); begin != pairs.end() && !stop_.stopped();) {
-        const std::uint32_t leaf = leaf_of(*begin);
-        const auto end =
-            std::find_if(begin, pairs.end(), [&](const RowPair& pair) { return leaf_of(pair) != leaf; });
-        work.repair(leaf, std::span(begin, end), rights, record, done[number]);
-        begin = end;
-      }
+      std::stable_sort(pairs.begin(), pairs.end(), [](const RowPair& left, const RowPair& right) {
+        return Lane::leaf_of(left) < Lane::leaf_of(right);
+      });
+      work.repair(pairs, rights, record, stop_, done[number]);
     } catch (Error& error) {
       if (error.where().table.empty()) error.where().table = (*work_.tables)[unit.table].source;
       throw;

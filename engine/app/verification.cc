@@ -23,6 +23,9 @@ namespace {
 // 32 MB of heap at the usual block size: enough tasks to keep the lanes level, few enough that starting a
 // COPY does not count.
 constexpr std::uint64_t kBlocksPerTask = 4096;
+// A query that answers with one row costs less to begin, and a table of a few tasks leaves a lane idle at its
+// end.
+constexpr std::uint64_t kBlocksPerSum = 1024;
 
 // How often a lane tells the progress line what it has done.
 constexpr std::uint64_t kRowsPerReport = 4096;
@@ -219,10 +222,11 @@ class TargetReader {
       }
     }
     const std::uint64_t blocks = count_blocks(first(), plan(table));
-    for (std::uint64_t begin = 0; begin == 0 || begin < blocks; begin += kBlocksPerTask) {
+    const std::uint64_t step = comparison.level == Level::server ? kBlocksPerSum : kBlocksPerTask;
+    for (std::uint64_t begin = 0; begin == 0 || begin < blocks; begin += step) {
       // The last task is open-ended: whatever was appended meanwhile is seen too.
-      const bool last = begin + kBlocksPerTask >= blocks;
-      tasks_.push_back({table, {begin, last ? UINT64_MAX : begin + kBlocksPerTask}, std::nullopt});
+      const bool last = begin + step >= blocks;
+      tasks_.push_back({table, {begin, last ? UINT64_MAX : begin + step}, std::nullopt});
     }
   }
 
@@ -355,25 +359,43 @@ std::vector<TableComparison> compare_target(const ComparisonWork& work, Console&
   return TargetReader(work, console, stop).run();
 }
 
-std::vector<std::size_t> compare_leaves(Connection& connection, const TablePlan& plan,
-                                        const TableLeaves& source, const std::vector<std::size_t>& leaves) {
+std::optional<std::vector<std::size_t>> compare_leaves(const std::vector<Connection*>& connections,
+                                                       const TablePlan& plan, const TableLeaves& source,
+                                                       const std::vector<std::size_t>& leaves,
+                                                       const StopRequest& stop) {
   TableLeaves target = source;
   for (const std::size_t leaf : leaves) target.clear(leaf);
-  const auto is_wanted = [&](std::size_t leaf) {
-    return std::binary_search(leaves.begin(), leaves.end(), leaf);
-  };
-  naming_table(plan, [&] {
-    const auto add = [&](Place, std::span<const std::byte> tuple) {
+  const bool by_key = source.ordered() && finds_by_key(*connections.front(), plan);
+  const std::uint64_t blocks = by_key ? 0 : count_blocks(*connections.front(), plan);
+  std::vector<std::optional<TableLeaves>> parts(
+      by_key ? leaves.size() : std::max<std::uint64_t>(1, (blocks + kBlocksPerTask - 1) / kBlocksPerTask));
+  PipelineWork pipeline;
+  pipeline.lanes = connections.size();
+  pipeline.tasks = parts.size();
+  pipeline.body = [&](std::size_t lane, std::size_t number) {
+    TableLeaves& part = parts[number].emplace(source.emptied());
+    const auto add = [&](std::span<const std::byte> tuple) {
       const Digest row = digest_of_row(tuple);
-      const std::size_t leaf = target.leaf_of(tuple, row);
-      if (is_wanted(leaf)) target.add(leaf, {INT64_MAX, RowSum{row, 1}, {}});
+      const std::size_t leaf = part.leaf_of(tuple, row);
+      if (std::binary_search(leaves.begin(), leaves.end(), leaf))
+        part.add(leaf, {INT64_MAX, RowSum{row, 1}, {}});
     };
-    if (source.ordered() && finds_by_key(connection, plan)) {
-      for (const std::size_t leaf : leaves) read_placed(connection, plan, source.keys_of(leaf), add);
-    } else {
-      read_placed(connection, plan, std::nullopt, add);
-    }
-  });
+    naming_table(plan, [&] {
+      if (by_key) {
+        read_placed(*connections[lane], plan, source.keys_of(leaves[number]),
+                    [&](Place, std::span<const std::byte> tuple) { add(tuple); });
+      } else {
+        const bool last = number + 1 == parts.size();
+        read_blocks(*connections[lane], plan,
+                    {number * kBlocksPerTask, last ? UINT64_MAX : (number + 1) * kBlocksPerTask}, add);
+      }
+    });
+  };
+  pipeline.record = [&](std::size_t number) {
+    target.merge(*parts[number]);
+    parts[number].reset();
+  };
+  if (!run_pipeline(pipeline, stop)) return std::nullopt;
   return differing_leaves(source, target);
 }
 

@@ -78,10 +78,12 @@ struct ComparisonWork {
 std::vector<TableComparison> compare_target(const ComparisonWork& work, Console& console,
                                             const StopRequest& stop);
 
-// Reads some leaves of one table anew, after a repair, and returns those that still differ. `leaves`:
-// ascending.
-std::vector<std::size_t> compare_leaves(Connection& connection, const TablePlan& plan,
-                                        const TableLeaves& source, const std::vector<std::size_t>& leaves);
+// Reads some leaves of one table anew, after a repair, and returns those that still differ; nothing when
+// stopped. `leaves`: ascending.
+std::optional<std::vector<std::size_t>> compare_leaves(const std::vector<Connection*>& connections,
+                                                       const TablePlan& plan, const TableLeaves& source,
+                                                       const std::vector<std::size_t>& leaves,
+                                                       const StopRequest& stop);
 
 // Which ranges of a load a difference concerns, and the numbers, on one line.
 std::string describe_difference(Connection& connection, const TablePlan& plan,

@@ -276,10 +276,15 @@ class Verification {
     report_.root = to_hex(database_root(roots));
   }
 
-  // The lanes in turn over the primary and its standbys, each of which has replayed what the primary has.
-  std::vector<Connection*> lanes_of_all_targets() {
+  [[nodiscard]] std::vector<Connection*> own_lanes() const {
     std::vector<Connection*> lanes;
     for (const std::unique_ptr<Connection>& connection : connections_) lanes.push_back(connection.get());
+    return lanes;
+  }
+
+  // The lanes in turn over the primary and its standbys, each of which has replayed what the primary has.
+  std::vector<Connection*> lanes_of_all_targets() {
+    const std::vector<Connection*> lanes = own_lanes();
     if (options_.replicas.empty()) return lanes;
     const std::string position = flushed_position(primary());
     std::vector<std::string> conninfos;
@@ -368,6 +373,7 @@ class Verification {
     outcome.id = record.repair_id;
     outcome.recorded = rights.recorded;
     const bool complete = finder_->repair(rights, record, report_.differences);
+    settle_repair(primary());
     for (const TableDifferences& table : report_.differences.tables) {
       outcome.rows_deleted += table.deleted;
       outcome.rows_inserted += table.inserted;
@@ -382,9 +388,10 @@ class Verification {
     for (std::size_t i = 0; i < report_.tables.size(); ++i) {
       TableComparison& comparison = report_.comparisons[i];
       if (!comparison.differing.empty()) {
-        comparison.equal =
-            compare_leaves(primary(), report_.tables[i], leaves_[i], comparison.differing).empty() &&
-            report_.unfit[i] == 0;
+        const auto left =
+            compare_leaves(own_lanes(), report_.tables[i], leaves_[i], comparison.differing, stop_);
+        if (!left) throw_interrupted();
+        comparison.equal = left->empty() && report_.unfit[i] == 0;
         if (comparison.equal && comparison.root_target) comparison.root_target = comparison.root_source;
         const TableDifferences& table = report_.differences.tables[i];
         comparison.rows_target = comparison.rows_target + table.inserted - table.deleted;

@@ -13,8 +13,8 @@
 namespace sluice {
 namespace {
 
-// The last word must be on disk, whatever the role's default is.
-constexpr const char* kSettings = "SET LOCAL synchronous_commit = on; ";
+// Asynchronous: the rows and their record share the write-ahead log, and settle_repair() has the last word.
+constexpr const char* kSettings = "SET LOCAL synchronous_commit = off; ";
 constexpr const char* kWithoutTriggers = "SET LOCAL session_replication_role = replica; ";
 
 bool may_silence_triggers(Connection& connection) {
@@ -180,6 +180,14 @@ void LeafRepair::commit() {
          std::to_string(record_.leaf), std::to_string(removed_), std::to_string(inserted_)});
   }
   transaction_.commit();
+}
+
+void settle_repair(Connection& connection) {
+  Transaction transaction(connection, "SET LOCAL synchronous_commit = on");
+  // A transaction that has written nothing would not wait for the log.
+  connection.execute("SELECT pg_current_xact_id()");
+  connection.execute("SELECT pg_logical_emit_message(true, 'sluice', 'repair')");
+  transaction.commit();
 }
 
 std::vector<RepairSummary> list_repairs(Connection& connection) {

@@ -76,6 +76,9 @@ class LeafRepair {
   std::optional<CopyStream> copy_;
 };
 
+// Waits until everything that was committed before is on disk: the leaves are committed without.
+void settle_repair(Connection& connection);
+
 // What repairs did, for status: oldest first.
 struct RepairSummary {
   std::string repair_id;
