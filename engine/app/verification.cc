@@ -23,8 +23,8 @@ namespace {
 // 32 MB of heap at the usual block size: enough tasks to keep the lanes level, few enough that starting a
 // COPY does not count.
 constexpr std::uint64_t kBlocksPerTask = 4096;
-// A query that answers with one row costs less to begin, and a table of a few tasks leaves a lane idle at its
-// end.
+// A query that answers with one row fills no pipe, so there is one for each lane, unless that makes them
+// small.
 constexpr std::uint64_t kBlocksPerSum = 1024;
 
 // How often a lane tells the progress line what it has done.
@@ -222,7 +222,9 @@ class TargetReader {
       }
     }
     const std::uint64_t blocks = count_blocks(first(), plan(table));
-    const std::uint64_t step = comparison.level == Level::server ? kBlocksPerSum : kBlocksPerTask;
+    const std::uint64_t step = comparison.level == Level::server
+                                   ? std::max(kBlocksPerSum, blocks / work_.connections.size() + 1)
+                                   : kBlocksPerTask;
     for (std::uint64_t begin = 0; begin == 0 || begin < blocks; begin += step) {
       // The last task is open-ended: whatever was appended meanwhile is seen too.
       const bool last = begin + step >= blocks;
