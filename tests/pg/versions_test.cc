@@ -180,8 +180,21 @@ Json migrate(const SourceFiles& source, const std::string& target, const fs::pat
 }
 
 // Whatever looks at a finished migration once more: each must come to the same root.
-void expect_later_looks_to_agree(const SourceFiles&, const std::string& target) {
+void expect_later_looks_to_agree(const SourceFiles& source, const std::string& target) {
   EXPECT_EQ(query_value(target, "SELECT root FROM sluice.run"), kRoot);
+  // From the ledger, from both sides, and by the server's hashes.
+  for (const std::vector<std::string>& flags :
+       {std::vector<std::string>{}, {"--scan"}, {"--scan", "--verify", "server"}}) {
+    std::vector<std::string> command = {
+        testing::sluice_program(), "verify", source.database, target, "--json", "--config", source.mapping};
+    command.insert(command.end(), flags.begin(), flags.end());
+    const testing::CommandResult result = testing::run_command(command);
+    EXPECT_EQ(result.exit_status, 0) << result.err << result.out;
+    const Json report = Json::parse(result.out, nullptr, false);
+    ASSERT_FALSE(report.is_discarded()) << result.out;
+    EXPECT_EQ(report["root"], kRoot) << report["basis"];
+    for (const Json& table : report["tables"]) EXPECT_EQ(table["equal"], true) << table;
+  }
 }
 
 TEST_P(VersionsTest, OneSourceHasOneRoot) {
