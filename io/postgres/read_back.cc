@@ -201,8 +201,10 @@ void sum_blocks(Connection& connection, const TablePlan& plan, const BlockRange&
   std::optional<Transaction> own;
   if (!connection.in_transaction())
     own.emplace(connection, "SET LOCAL jit = off", TransactionMode::read_only);
-  const Result result = connection.execute("SELECT " + leaf + ", count(*), sum(" + server_hash_sql(plan) +
-                                           ") FROM " + quoted_name(plan) + where_in(blocks) + " GROUP BY 1");
+  // Grouping by a constant would still compare it in every row, an eighth of the query.
+  const Result result = connection.execute("SELECT " + leaf + ", count(*), coalesce(sum(" + server_hash_sql(plan) +
+                                           "), 0) FROM " + quoted_name(plan) + where_in(blocks) +
+                                           (by_leaf ? " GROUP BY 1" : ""));
   for (std::size_t row = 0; row < result.rows(); ++row) {
     Leaf sums;
     sums.rows.rows = static_cast<std::uint64_t>(result.integer(row, 1));
