@@ -42,7 +42,8 @@ void RowDiff::add_target(const RowMark& row) {
       source_.begin(), source_.end(), wanted,
       [](const Entry& at, const RowMark& mark) { return order_of(at.mark) < order_of(mark); });
   // Rows that are double: each meets one.
-  while (entry != source_.end() && same_row(entry->mark, row) && entry->met) ++entry;
+  const auto taken = [&] { return entry->met || entry->mark.is_unfit(); };
+  while (entry != source_.end() && same_row(entry->mark, row) && taken()) ++entry;
   if (entry != source_.end() && same_row(entry->mark, row)) {
     entry->met = true;
   } else {

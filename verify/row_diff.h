@@ -19,6 +19,12 @@ struct RowMark {
   Digest row;               // of the whole row
   std::uint64_t place = 0;  // where its side finds it again: a rowid, a ctid
   std::uint32_t leaf = 0;
+  // Of the source: 1 + the column whose value the target cannot hold, and why. Such a row equals none, but it
+  // may have a partner: whatever the target has of its key.
+  std::uint16_t unfit_column = 0;
+  std::uint8_t unfit_reason = 0;
+
+  [[nodiscard]] bool is_unfit() const { return unfit_column != 0; }
 };
 
 // missing: `source` alone. extraneous: `target` alone. mismatch: both, of one key.

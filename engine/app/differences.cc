@@ -6,7 +6,9 @@
 #include <array>
 #include <atomic>
 #include <map>
+#include <mutex>
 #include <nlohmann/json.hpp>
+#include <random>
 #include <set>
 #include <tuple>
 #include <utility>
@@ -22,8 +24,14 @@
 namespace sluice {
 namespace {
 
-// Rows of one side that are compared at once, in one lane: 14 MB of marks.
-constexpr std::uint64_t kRowsAtOnce = std::uint64_t{1} << 18;
+// Rows of both sides that are compared at once, in one lane: 8 MB of marks, and 14 of pairs if all differ.
+constexpr std::uint64_t kRowsAtOnce = std::uint64_t{1} << 17;
+
+// Parts that a scan sums up: 12 MB, and of 100 million rows each has a hundred.
+constexpr unsigned kPartBits = 20;
+
+// Blocks of the target's heap that one task of that scan reads.
+constexpr std::uint64_t kBlocksPerTask = 4096;
 
 // Pairs kept from finding for repairing, over all units: 14 MB. Beyond that they are found again.
 constexpr std::size_t kPairsKept = std::size_t{1} << 17;
@@ -34,17 +42,31 @@ constexpr std::size_t kRowBytesKept = std::size_t{16} << 20;
 // Places asked for in one query.
 constexpr std::size_t kPlacesAtOnce = 4096;
 
-// Characters of a value that are shown.
+// Characters of a value that are shown, and of a value of the key.
 constexpr std::size_t kCharactersShown = 60;
+constexpr std::size_t kKeyCharactersShown = 4096;
 
-// The part of a unit's rows that one pass compares.
-struct Pass {
+// Mixed, since an integer key is its own identity.
+std::uint64_t mixed(const Digest& identity) { return identity.low * 0x9e3779b97f4a7c15U; }
+
+std::size_t part_of(const Digest& identity) { return mixed(identity) >> (64 - kPartBits); }
+
+// The rows of a unit that it compares, by their identities.
+struct Share {
+  // One of `count` even shares,
   std::uint64_t number = 0;
   std::uint64_t count = 1;
+  // or, where a scan has told them apart, the parts that differ from the first to before the last.
+  std::shared_ptr<const std::vector<bool>> differing{};
+  std::size_t first_part = 0;
+  std::size_t last_part = 0;
 
   [[nodiscard]] bool has(const Digest& identity) const {
-    // Mixed, since an integer key is its own identity.
-    return count == 1 || (identity.low * 0x9e3779b97f4a7c15U >> 32) % count == number;
+    if (differing) {
+      const std::size_t part = part_of(identity);
+      return part >= first_part && part < last_part && (*differing)[part];
+    }
+    return count == 1 || (mixed(identity) >> 32) % count == number;
   }
 };
 
@@ -80,32 +102,52 @@ std::string printable_value(const Cell& cell) {
   return {};
 }
 
-// The target's columns of a key as a JSON object, numbers as numbers.
+// A value of the key as the source would have it, as far as its type says.
+nlohmann::ordered_json key_value(const ColumnPlan& column, const std::string& text) {
+  switch (column.type) {
+    case PgType::int8:
+    case PgType::int4:
+    case PgType::int2:
+    case PgType::float4:
+    case PgType::float8:
+    case PgType::numeric: {
+      if (!column.type_name.empty() || column.compared_as_text) return text;
+      auto number = nlohmann::ordered_json::parse(text, nullptr, false);
+      return number.is_number() ? number : nlohmann::ordered_json(text);
+    }
+    case PgType::bytea:
+      if (!text.starts_with("\\x")) return text;
+      return nlohmann::ordered_json{{"hex", text.substr(2)}};
+    default:
+      return text;
+  }
+}
+
+// The target's columns of a key as a JSON object.
 std::string key_of_printed(const TablePlan& plan, const PrintedRow& row) {
   nlohmann::ordered_json key = nlohmann::ordered_json::object();
   for (std::size_t i = 0; i < plan.key_columns.size(); ++i) {
     const ColumnPlan& column = plan.columns[plan.key_columns[i]];
     const std::optional<std::string>& text = row.columns.at(i);
-    const bool integer =
-        column.type == PgType::int8 || column.type == PgType::int4 || column.type == PgType::int2;
-    if (!text) {
-      key[column.source] = nullptr;
-    } else if (integer) {
-      key[column.source] = std::stoll(*text);
-    } else {
-      key[column.source] = *text;
-    }
+    key[column.source] = text ? key_value(column, *text) : nlohmann::ordered_json(nullptr);
   }
-  // Spaced as the records of rejected rows are.
-  std::string spaced = "{";
-  for (const auto& [name, value] : key.items()) {
-    spaced += (spaced.size() == 1 ? "" : ", ") + nlohmann::json(name).dump() + ": " +
-              value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  }
-  return spaced + "}";
+  return spaced_object(key);
+}
+
+std::string unfit_reason(const std::string& column, std::string_view reason) {
+  return fmt::format("the target's column for {} cannot hold its value ({})", column, reason);
 }
 
 }  // namespace
+
+std::string spaced_object(const nlohmann::ordered_json& object) {
+  if (!object.is_object()) return object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  std::string spaced = "{";
+  for (const auto& [name, value] : object.items()) {
+    spaced += (spaced.size() == 1 ? "" : ", ") + nlohmann::json(name).dump() + ": " + spaced_object(value);
+  }
+  return spaced + "}";
+}
 
 std::string_view name_of(DifferenceKind kind) {
   constexpr std::array<std::string_view, 3> kNames = {"missing", "mismatch", "extraneous"};
@@ -118,7 +160,7 @@ std::string describe(const RowDifference& difference, const std::vector<TablePla
   if (!difference.columns.empty()) {
     text += (difference.columns.size() == 1 ? ", column " : ", columns ") + joined(difference.columns);
   }
-  if (!difference.unfit.empty()) text += ": " + difference.unfit;
+  if (!difference.reason.empty()) text += ": " + difference.reason;
   return text;
 }
 
@@ -127,8 +169,15 @@ struct DifferenceFinder::Unit {
   std::size_t table = 0;
   std::vector<std::size_t> leaves;  // ascending
   bool by_key = false;              // the target finds their rows without reading all of the table
-  Pass pass{};
+  Share share{};
   std::optional<std::vector<RowPair>> pairs{};  // kept from find()
+};
+
+// A pair on its way through a repair.
+struct DifferenceFinder::Item {
+  std::size_t unit = 0;
+  RowPair pair;
+  std::string kept{};  // the source's tuple, where there is room and seeking it costs a scan
 };
 
 // What one thread does with one unit.
@@ -150,10 +199,20 @@ class DifferenceFinder::Lane {
 
   std::vector<RowPair> find() {
     RowDiff diff;
-    each_source_row([&](Row row) {
-      if (const auto mark = mark_of(digester_.key_tuple(), digester_.digest())) {
-        diff.add_source({mark->identity, digester_.digest(), place_of(row), mark->leaf});
+    each_source_row([&](Row row, bool fits) {
+      if (!fits && !take_key(row)) {
+        unfit_unnamed_ = true;
+        return;
       }
+      const RowDigester& key = fits ? digester_ : *key_digester_;
+      const auto mark = mark_of(key.key_tuple(), key.digest());
+      if (!mark) return;
+      RowMark added{mark->identity, fits ? key.digest() : Digest{}, place_of(row), mark->leaf};
+      if (!fits) {
+        added.unfit_column = static_cast<std::uint16_t>(digester_.reject().column + 1);
+        added.unfit_reason = static_cast<std::uint8_t>(digester_.reject().reason);
+      }
+      diff.add_source(added);
     });
     const auto add_target = [&](Place place, std::span<const std::byte> tuple) {
       const Digest row = digest_of_row(tuple);
@@ -165,8 +224,15 @@ class DifferenceFinder::Lane {
     } else {
       read_placed(connection_, plan_, std::nullopt, add_target);
     }
-    return diff.finish();
+    std::vector<RowPair> pairs = diff.finish();
+    // Those that the target has nothing of were counted when the source was read.
+    std::erase_if(pairs,
+                  [](const RowPair& pair) { return pair.source && pair.source->is_unfit() && !pair.target; });
+    return pairs;
   }
+
+  // find() has met rows that do not fit and have no key that says which they are.
+  [[nodiscard]] bool unfit_unnamed() const { return unfit_unnamed_; }
 
   // The rows of the pairs, looked at one by one.
   std::vector<RowDifference> describe(std::span<const RowPair> pairs, bool show_values) {
@@ -183,8 +249,17 @@ class DifferenceFinder::Lane {
       }
     }
     const bool has_key = !plan_.key_columns.empty();
-    each_source_row_of(pairs, [&](std::size_t i, Row row) {
+    each_source_row_of(pairs, [&](std::size_t i, Row row, bool fits) {
       RowDifference& difference = rows[i];
+      if (!fits) {
+        const std::size_t column = pairs[i].source->unfit_column - 1u;
+        difference.key = key_of_row(plan_, row);
+        difference.columns = {plan_.columns[column].source};
+        difference.reason = unfit_reason(difference.columns.front(),
+                                         name_of(static_cast<Misfit>(pairs[i].source->unfit_reason)));
+        difference.unfit = true;
+        return;
+      }
       if (has_key) {
         difference.key = key_of_row(plan_, row);
       } else {
@@ -210,6 +285,9 @@ class DifferenceFinder::Lane {
         difference.row = fmt::format("row {}, ctid {}", to_hex(pairs[i].target->row),
                                      text_of_place(pairs[i].target->place));
       }
+      const Digest& identity = pairs[i].source ? pairs[i].source->identity : pairs[i].target->identity;
+      const auto refused = work_.refused.find({unit_.table, identity.high, identity.low});
+      if (refused != work_.refused.end()) difference.reason = refused->second;
       if (difference.kind != DifferenceKind::mismatch) continue;
       std::erase_if(difference.values, [&](const ValueDifference& value) {
         return std::find(difference.columns.begin(), difference.columns.end(), value.column) ==
@@ -219,18 +297,46 @@ class DifferenceFinder::Lane {
     return rows;
   }
 
-  // Makes the leaves of the pairs equal, one after the other. REQUIRES: the pairs are in order of their
-  // leaves.
-  void repair(std::span<const RowPair> pairs, const RepairRights& rights, const RepairRecord& record,
-              const StopRequest& stop, TableDifferences& done) {
-    keep_rows(pairs);
-    for (std::size_t begin = 0; begin < pairs.size() && !stop.stopped();) {
-      const std::uint32_t leaf = leaf_of(pairs[begin]);
-      std::size_t end = begin;
-      while (end < pairs.size() && leaf_of(pairs[end]) == leaf) ++end;
-      repair_leaf(pairs, begin, end, rights, record, done);
-      begin = end;
+  // What is to be done about these pairs. Rows that only a scan of the table finds are kept, as far as there
+  // is room, or each leaf would scan anew.
+  std::vector<Item> items_of(std::size_t unit, std::vector<RowPair> pairs) {
+    std::vector<Item> items;
+    items.reserve(pairs.size());
+    // What does not fit cannot come, so what is there stays.
+    std::erase_if(pairs, [](const RowPair& pair) { return pair.source && pair.source->is_unfit(); });
+    for (const RowPair& pair : pairs) items.push_back({unit, pair});
+    if (has_place_) return items;
+    std::size_t room = kRowBytesKept;
+    each_source_row_of(pairs, [&](std::size_t i, Row, bool) {
+      std::string tuple;
+      for (const std::span<const std::byte> piece : digester_.sent_pieces()) {
+        if (tuple.size() + piece.size() > room) return;
+        tuple.append(reinterpret_cast<const char*>(piece.data()), piece.size());
+      }
+      room -= tuple.size();
+      items[i].kept = std::move(tuple);
+    });
+    return items;
+  }
+
+  // REQUIRES: the items are of this unit and in order of their leaves.
+  void remove(std::span<const Item> items, const RepairTable& table, RepairTransaction& transaction) const {
+    for (std::size_t begin = 0; begin < items.size();) {
+      const std::uint32_t leaf = leaf_of(items[begin].pair);
+      std::vector<DoomedRow> doomed;
+      for (; begin < items.size() && leaf_of(items[begin].pair) == leaf; ++begin) {
+        const RowPair& pair = items[begin].pair;
+        if (pair.target) doomed.push_back({pair.target->place, pair.target->row, pair.source.has_value()});
+      }
+      transaction.remove(table, leaf, doomed);
     }
+  }
+
+  void insert(std::span<const Item> items, const RepairTable& table, RepairTransaction& transaction) {
+    if (table.carried.empty()) return insert_some(items, table, transaction, std::nullopt);
+    // They come by two COPYs, one after the other.
+    insert_some(items, table, transaction, true);
+    insert_some(items, table, transaction, false);
   }
 
   static std::uint32_t leaf_of(const RowPair& pair) {
@@ -249,58 +355,46 @@ class DifferenceFinder::Lane {
     const std::size_t leaf = leaves_.leaf_of(tuple, row);
     if (!std::binary_search(unit_.leaves.begin(), unit_.leaves.end(), leaf)) return std::nullopt;
     const Digest identity = leaves_.rule().identity_of(tuple, row);
-    if (!unit_.pass.has(identity)) return std::nullopt;
+    if (!unit_.share.has(identity)) return std::nullopt;
     return Mark{identity, static_cast<std::uint32_t>(leaf)};
   }
 
-  // Rows that only a scan of the table finds are kept, as far as there is room, or each leaf would scan anew.
-  void keep_rows(std::span<const RowPair> pairs) {
-    kept_.assign(pairs.size(), {});
-    if (has_place_) return;
-    std::size_t room = kRowBytesKept;
-    each_source_row_of(pairs, [&](std::size_t i, Row) {
-      std::string tuple;
-      for (const std::span<const std::byte> piece : digester_.sent_pieces()) {
-        if (tuple.size() + piece.size() > room) return;
-        tuple.append(reinterpret_cast<const char*>(piece.data()), piece.size());
-      }
-      room -= tuple.size();
-      kept_[i] = std::move(tuple);
-    });
-  }
-
-  void repair_leaf(std::span<const RowPair> all, std::size_t begin, std::size_t end,
-                   const RepairRights& rights, RepairRecord record, TableDifferences& done) {
-    std::vector<DoomedRow> doomed;
+  // `replacing`: only the rows that take the place of another, or only those that do not.
+  void insert_some(std::span<const Item> items, const RepairTable& table, RepairTransaction& transaction,
+                   std::optional<bool> replacing) {
     std::vector<RowPair> sought;  // not kept
     std::uint64_t wanted = 0;
     std::uint64_t inserted = 0;
-    for (const RowPair& pair : all.subspan(begin, end - begin)) {
-      if (pair.target) doomed.push_back({pair.target->place, pair.target->row});
-      if (pair.source) ++wanted;
-    }
-    record.leaf = leaf_of(all[begin]);
-    const std::uint64_t deleted = doomed.size();
-    LeafRepair repair(connection_, plan_, rights, std::move(record));
-    repair.remove(std::move(doomed));
-    for (std::size_t i = begin; i < end; ++i) {
-      if (!all[i].source) continue;
-      if (kept_[i].empty()) {
-        sought.push_back(all[i]);
+    const auto insert = [&](const RowPair& pair, std::span<const std::span<const std::byte>> pieces) {
+      transaction.insert(table, leaf_of(pair), pieces,
+                         pair.target ? std::optional(pair.target->place) : std::nullopt);
+      ++inserted;
+    };
+    for (const Item& item : items) {
+      if (!item.pair.source || (replacing && *replacing != item.pair.target.has_value())) continue;
+      ++wanted;
+      if (item.kept.empty()) {
+        sought.push_back(item.pair);
         continue;
       }
-      const std::span<const std::byte> tuple = std::as_bytes(std::span(kept_[i]));
-      repair.insert(std::span(&tuple, 1));
-      ++inserted;
+      const std::span<const std::byte> tuple = std::as_bytes(std::span(item.kept));
+      insert(item.pair, std::span(&tuple, 1));
     }
-    each_source_row_of(sought, [&](std::size_t, Row) {
-      repair.insert(digester_.sent_pieces());
-      ++inserted;
-    });
+    each_source_row_of(sought, [&](std::size_t i, Row, bool) { insert(sought[i], digester_.sent_pieces()); });
     if (inserted != wanted) throw Error(Fault::internal, "a row of the source was not found again");
-    repair.commit();
-    done.deleted += deleted;
-    done.inserted += inserted;
+  }
+
+  // Of a row that does not fit: whether its key does, which key_digester_ has then.
+  bool take_key(Row row) {
+    if (plan_.key_columns.empty()) return false;
+    if (!key_digester_) {
+      TablePlan keys = plan_;
+      for (ColumnPlan& column : keys.columns) column.not_null = false;
+      key_digester_.emplace(keys);
+    }
+    key_cells_.assign(plan_.columns.size(), Cell());
+    for (const std::size_t column : plan_.key_columns) key_cells_[column] = row[column];
+    return key_digester_->take(key_cells_);
   }
 
   [[nodiscard]] std::uint64_t place_of(Row row) const {
@@ -309,12 +403,13 @@ class DifferenceFinder::Lane {
     return static_cast<std::uint64_t>(row[cell].integer());
   }
 
+  // each(row, fits): digester_ has the row, or says why it does not fit its types.
   template <class Each>
   void scan(const Extent& extent, const Each& each) {
     const std::unique_ptr<Scan> scan = reader_.scan(scan_plan_, extent);
     while (const std::optional<Row> row = scan->next()) {
-      // What the types cannot hold was never loaded; the scan of the source has counted it.
-      if (digester_.take(*row)) each(*row);
+      const bool fits = digester_.take(*row);
+      each(*row, fits);
     }
   }
 
@@ -339,7 +434,7 @@ class DifferenceFinder::Lane {
       for (std::size_t i = 0; i < pairs.size(); ++i) {
         if (!pairs[i].source) continue;
         const auto rowid = static_cast<std::int64_t>(pairs[i].source->place);
-        scan(RowidRange{rowid, rowid}, [&](Row row) { each(i, row); });
+        scan(RowidRange{rowid, rowid}, [&](Row row, bool fits) { each(i, row, fits); });
       }
       return;
     }
@@ -351,13 +446,15 @@ class DifferenceFinder::Lane {
     for (std::size_t i = 0; i < pairs.size(); ++i) {
       if (pairs[i].source) sought.emplace(name_of_row(pairs[i].source->identity, pairs[i].source->row), i);
     }
-    each_source_row([&](Row row) {
-      const Digest identity = leaves_.rule().identity_of(digester_.key_tuple(), digester_.digest());
-      const auto found = sought.find(name_of_row(identity, digester_.digest()));
+    each_source_row([&](Row row, bool fits) {
+      if (!fits && !take_key(row)) return;
+      const RowDigester& key = fits ? digester_ : *key_digester_;
+      const Digest identity = leaves_.rule().identity_of(key.key_tuple(), key.digest());
+      const auto found = sought.find(name_of_row(identity, fits ? key.digest() : Digest{}));
       if (found == sought.end()) return;
       const std::size_t i = found->second;
       sought.erase(found);  // equal rows stand for each other
-      each(i, row);
+      each(i, row, fits);
     });
   }
 
@@ -380,23 +477,22 @@ class DifferenceFinder::Lane {
         }
       });
     }
-    std::vector<std::size_t> columns = plan_.key_columns;
-    if (show_values) {
-      for (std::size_t column = 0; column < plan_.columns.size(); ++column) columns.push_back(column);
+    if (!plan_.key_columns.empty()) {
+      for (const PrintedRow& printed :
+           print_places(connection_, plan_, plan_.key_columns, places, kKeyCharactersShown)) {
+        RowDifference& difference = rows[by_place.at(printed.place)];
+        if (difference.kind == DifferenceKind::extraneous) difference.key = key_of_printed(plan_, printed);
+      }
     }
-    if (columns.empty()) return;
+    if (!show_values) return;
+    std::vector<std::size_t> columns(plan_.columns.size());
+    for (std::size_t column = 0; column < columns.size(); ++column) columns[column] = column;
     for (const PrintedRow& printed : print_places(connection_, plan_, columns, places, kCharactersShown)) {
       RowDifference& difference = rows[by_place.at(printed.place)];
-      if (difference.kind == DifferenceKind::extraneous && !plan_.key_columns.empty()) {
-        difference.key = key_of_printed(plan_, printed);
-      }
-      if (!show_values) continue;
       if (difference.values.empty()) {
         for (const ColumnPlan& column : plan_.columns) difference.values.push_back({column.source, {}, {}});
       }
-      for (std::size_t column = 0; column < plan_.columns.size(); ++column) {
-        difference.values[column].target = printed.columns[plan_.key_columns.size() + column];
-      }
+      for (const std::size_t column : columns) difference.values[column].target = printed.columns[column];
     }
   }
 
@@ -409,52 +505,122 @@ class DifferenceFinder::Lane {
   TablePlan scan_plan_;
   RowDigester digester_;
   bool has_place_ = false;
-  std::vector<std::string> kept_;  // tuples, by pair; empty for those that are not kept
+  bool unfit_unnamed_ = false;
+  std::optional<RowDigester> key_digester_;  // of rows whose other columns are NULL
+  std::vector<Cell> key_cells_;
 };
 
 DifferenceFinder::DifferenceFinder(DifferenceWork work, Console& console, const StopRequest& stop)
-    : work_(std::move(work)), console_(console), stop_(stop) {
-  cut();
-}
+    : work_(std::move(work)), console_(console), stop_(stop) {}
 
 DifferenceFinder::~DifferenceFinder() = default;
 
-void DifferenceFinder::cut() {
+namespace {
+
+// Whatever a lane does to the rows of a table, its errors say which table.
+template <class Body>
+void naming_table(const TablePlan& plan, const Body& body) {
+  try {
+    body();
+  } catch (Error& error) {
+    if (error.where().table.empty()) error.where().table = plan.source;
+    throw;
+  }
+}
+
+}  // namespace
+
+// False when stopped.
+bool DifferenceFinder::cut() {
   for (std::size_t table = 0; table < work_.tables->size(); ++table) {
     const std::vector<std::size_t>& differing = work_.leaves[table];
     if (differing.empty()) continue;
     const TablePlan& plan = (*work_.tables)[table];
     const TableLeaves& source = (*work_.source)[table];
     const bool by_key = source.ordered() && finds_by_key(*work_.connections.front(), plan);
-    const auto rows_of = [&](std::size_t leaf) { return source.leaves()[leaf].rows.rows; };
-    // What the target has too much may all be in one leaf; it is only known in sum.
-    const std::uint64_t total = source.total().rows;
-    const std::uint64_t surplus = work_.rows_target[table] > total ? work_.rows_target[table] - total : 0;
-    const std::uint64_t room = kRowsAtOnce > surplus ? kRowsAtOnce - surplus : 0;
-    Unit unit{table, {}, by_key};
-    std::uint64_t rows = 0;
-    const auto finish_unit = [&] {
-      if (unit.leaves.empty()) return;
-      const std::uint64_t passes = (rows + surplus) / kRowsAtOnce + 1;
-      for (std::uint64_t pass = 0; pass < passes; ++pass) {
-        unit.pass = {pass, passes};
-        units_.push_back(unit);
-      }
-      unit.leaves.clear();
-      rows = 0;
-    };
-    for (const std::size_t leaf : differing) {
+    std::uint64_t all_rows = 0;
+    for (std::size_t i = 0; i < differing.size(); ++i) {
+      const std::uint64_t rows = source.leaves()[differing[i]].rows.rows + work_.rows_target[table][i];
+      all_rows += rows;
+      if (!by_key) continue;
       // One by one where each is found by its keys, so that the lanes share them.
-      const bool full = !unit.leaves.empty() && (by_key || rows + rows_of(leaf) > room);
-      if (full) finish_unit();
-      unit.leaves.push_back(leaf);
-      rows += rows_of(leaf);
+      const std::uint64_t count = rows / kRowsAtOnce + 1;
+      for (std::uint64_t number = 0; number < count; ++number)
+        units_.push_back({table, {differing[i]}, true, {.number = number, .count = count}});
     }
-    finish_unit();
+    if (by_key) continue;
+    if (all_rows <= kRowsAtOnce) {
+      units_.push_back({table, differing, false});
+    } else if (!cut_by_scan(table, differing, by_key)) {
+      return false;
+    }
   }
+  return true;
+}
+
+// Each unit reads the whole table, so there must be few of them: those rows that cancel out, most of them as
+// a rule, are found by their sums and left out.
+bool DifferenceFinder::cut_by_scan(std::size_t table, const std::vector<std::size_t>& leaves, bool by_key) {
+  const TablePlan& plan = (*work_.tables)[table];
+  const TableLeaves& source = (*work_.source)[table];
+  struct Part {
+    std::atomic<std::uint64_t> sum{0};  // the source's digests less the target's
+    std::atomic<std::uint32_t> rows{0};
+  };
+  std::vector<Part> parts(std::size_t{1} << kPartBits);
+  const auto add = [&](std::span<const std::byte> key, const Digest& row, bool of_target) {
+    const std::size_t leaf = source.leaf_of(key, row);
+    if (!std::binary_search(leaves.begin(), leaves.end(), leaf)) return;
+    Part& part = parts[part_of(source.rule().identity_of(key, row))];
+    const std::uint64_t digest = row.low ^ row.high;
+    part.sum.fetch_add(of_target ? 0 - digest : digest, std::memory_order_relaxed);
+    part.rows.fetch_add(1, std::memory_order_relaxed);
+  };
+  const std::uint64_t blocks = count_blocks(*work_.connections.front(), plan);
+  const std::uint64_t target_tasks = blocks / kBlocksPerTask + 1;
+  PipelineWork pipeline;
+  pipeline.lanes = std::min(work_.connections.size(), work_.snapshot->readers());
+  pipeline.tasks = plan.extents.size() + target_tasks;
+  pipeline.body = [&](std::size_t lane, std::size_t number) {
+    naming_table(plan, [&] {
+      if (number >= plan.extents.size()) {
+        const std::uint64_t begin = (number - plan.extents.size()) * kBlocksPerTask;
+        const bool last = number + 1 == pipeline.tasks;
+        read_blocks(*work_.connections[lane], plan, {begin, last ? UINT64_MAX : begin + kBlocksPerTask},
+                    [&](std::span<const std::byte> tuple) { add(tuple, digest_of_row(tuple), true); });
+        return;
+      }
+      RowDigester digester(plan);
+      const std::unique_ptr<Scan> scan = work_.snapshot->reader(lane).scan(plan, plan.extents[number]);
+      while (const std::optional<Row> row = scan->next()) {
+        if (digester.take(*row)) add(digester.key_tuple(), digester.digest(), false);
+      }
+    });
+  };
+  if (!run_pipeline(pipeline, stop_)) return false;
+  auto differing = std::make_shared<std::vector<bool>>(parts.size());
+  for (std::size_t part = 0; part < parts.size(); ++part) (*differing)[part] = parts[part].sum != 0;
+  Share share{.differing = differing};
+  std::uint64_t rows = 0;
+  for (std::size_t part = 0; part < parts.size(); ++part) {
+    if (!(*differing)[part]) continue;
+    if (rows > 0 && rows + parts[part].rows > kRowsAtOnce) {
+      share.last_part = part;
+      units_.push_back({table, leaves, by_key, share});
+      share.first_part = part;
+      rows = 0;
+    }
+    rows += parts[part].rows;
+  }
+  if (rows > 0) {
+    share.last_part = parts.size();
+    units_.push_back({table, leaves, by_key, share});
+  }
+  return true;
 }
 
 std::optional<Differences> DifferenceFinder::find() {
+  if (!cut()) return std::nullopt;
   Differences found;
   found.tables.resize(work_.tables->size());
   std::vector<TableDifferences> counts(units_.size());
@@ -467,10 +633,12 @@ std::optional<Differences> DifferenceFinder::find() {
   pipeline.tasks = units_.size();
   pipeline.body = [&](std::size_t lane, std::size_t number) {
     Unit& unit = units_[number];
-    try {
+    naming_table((*work_.tables)[unit.table], [&] {
       Lane work(work_, lane, unit);
       std::vector<RowPair> pairs = work.find();
+      counts[number].unfit_unnamed = work.unfit_unnamed();
       for (const RowPair& pair : pairs) {
+        if (pair.source && pair.source->is_unfit()) ++counts[number].unfit_there;
         switch (kind_of(pair)) {
           case DifferenceKind::missing:
             ++counts[number].missing;
@@ -488,10 +656,7 @@ std::optional<Differences> DifferenceFinder::find() {
       rows[number] = work.describe(std::span(pairs).first(std::min<std::uint64_t>(room, pairs.size())),
                                    work_.show_values);
       if (kept.fetch_add(pairs.size()) + pairs.size() <= kPairsKept) unit.pairs = std::move(pairs);
-    } catch (Error& error) {
-      if (error.where().table.empty()) error.where().table = (*work_.tables)[unit.table].source;
-      throw;
-    }
+    });
     finished.fetch_add(1, std::memory_order_relaxed);
   };
   {
@@ -505,6 +670,8 @@ std::optional<Differences> DifferenceFinder::find() {
     table.missing += counts[number].missing;
     table.mismatch += counts[number].mismatch;
     table.extraneous += counts[number].extraneous;
+    table.unfit_there += counts[number].unfit_there;
+    table.unfit_unnamed |= counts[number].unfit_unnamed;
     std::move(rows[number].begin(), rows[number].end(), std::back_inserter(found.rows));
   }
   std::stable_sort(found.rows.begin(), found.rows.end(), [](const RowDifference& a, const RowDifference& b) {
@@ -513,41 +680,213 @@ std::optional<Differences> DifferenceFinder::find() {
   return found;
 }
 
+// Repairs items, puts aside what has to wait for others, and gives up on what the target refuses.
+class DifferenceFinder::Repairer {
+ public:
+  Repairer(const DifferenceWork& work, const std::vector<Unit>& units, const RepairRights& rights,
+           const RepairRecord& record, const std::vector<std::string>& runs)
+      : work_(work), units_(units), rights_(rights), record_(record), done_(work.tables->size()) {
+    for (std::size_t table = 0; table < runs.size(); ++table) runs_[&(*work.tables)[table]] = runs[table];
+  }
+
+  // One unit, leaf by leaf, on one lane.
+  void repair_unit(std::size_t lane, Lane& worker, std::span<Item> items, const StopRequest& stop) {
+    for (std::size_t begin = 0; begin < items.size() && !stop.stopped();) {
+      const std::uint32_t leaf = Lane::leaf_of(items[begin].pair);
+      std::size_t end = begin;
+      while (end < items.size() && Lane::leaf_of(items[end].pair) == leaf) ++end;
+      repair_leaf(lane, worker, items.subspan(begin, end - begin));
+      begin = end;
+    }
+  }
+
+  // What was put aside, all together on the first lane: first everything is deleted, in the order of tables
+  // that foreign keys ask for, then everything inserted. Halved as long as the target refuses it.
+  void repair_together() {
+    std::mt19937_64 random(1);
+    for (int round = 0; round < kRounds && !aside_.empty(); ++round) {
+      std::vector<Item> items = std::exchange(aside_, {});
+      const std::size_t before = items.size();
+      halve_together(items);
+      // What has failed alone may do well with the others that have, in other halves.
+      if (aside_.size() == before && before == 1) break;
+      std::shuffle(aside_.begin(), aside_.end(), random);
+    }
+    for (const Item& item : aside_) give_up(item, reasons_.at(identity_of(item)));
+    aside_.clear();
+  }
+
+  [[nodiscard]] const RefusedRows& refused() const { return refused_; }
+  [[nodiscard]] const std::vector<TableDifferences>& done() const { return done_; }
+
+ private:
+  static constexpr int kRounds = 6;
+
+  // Another row is in the way, which may be gone or there once the others are repaired: unique, exclusion and
+  // foreign keys, and two lanes that wait for each other.
+  static bool waits_for_others(const Error& error) {
+    return error.sqlstate() == "23505" || error.sqlstate() == "23P01" || error.sqlstate() == "23503" ||
+           error.sqlstate() == "40P01";
+  }
+  // The target's word on this row, whatever becomes of others.
+  static bool refuses(const Error& error) { return error.sqlstate().starts_with("23"); }
+
+  [[nodiscard]] std::tuple<std::size_t, std::uint64_t, std::uint64_t> identity_of(const Item& item) const {
+    const RowMark& mark = item.pair.source ? *item.pair.source : *item.pair.target;
+    return {units_[item.unit].table, mark.identity.high, mark.identity.low};
+  }
+
+  [[nodiscard]] const RepairTable& table_of(const Item& item) const {
+    return rights_.tables[units_[item.unit].table];
+  }
+
+  void repair_leaf(std::size_t lane, Lane& worker, std::span<Item> items) {
+    try {
+      RepairTransaction transaction(*work_.connections[lane], rights_, record_);
+      const RepairTable& table = table_of(items.front());
+      worker.remove(items, table, transaction);
+      worker.insert(items, table, transaction);
+      transaction.commit(runs_);
+      count(items);
+    } catch (const Error& error) {
+      if (waits_for_others(error)) {
+        put_aside(items, error);
+      } else if (!refuses(error)) {
+        throw;
+      } else if (items.size() == 1) {
+        give_up(items.front(), error.what());
+      } else {
+        repair_leaf(lane, worker, items.first(items.size() / 2));
+        repair_leaf(lane, worker, items.subspan(items.size() / 2));
+      }
+    }
+  }
+
+  void halve_together(std::span<Item> items) {
+    try {
+      repair_at_once(items);
+    } catch (const Error& error) {
+      if (!refuses(error) && !waits_for_others(error)) throw;
+      if (items.size() > 1) {
+        halve_together(items.first(items.size() / 2));
+        halve_together(items.subspan(items.size() / 2));
+      } else if (waits_for_others(error)) {
+        put_aside(items, error);
+      } else {
+        give_up(items.front(), error.what());
+      }
+    }
+  }
+
+  void repair_at_once(std::span<Item> items) {
+    std::map<std::size_t, std::vector<Item>> by_unit;
+    for (const Item& item : items) by_unit[item.unit].push_back(item);
+    std::vector<std::size_t> order;  // parents first
+    for (auto& [unit, own] : by_unit) {
+      order.push_back(unit);
+      std::stable_sort(own.begin(), own.end(), [](const Item& left, const Item& right) {
+        return Lane::leaf_of(left.pair) < Lane::leaf_of(right.pair);
+      });
+    }
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t left, std::size_t right) {
+      return rights_.tables[units_[left].table].rank < rights_.tables[units_[right].table].rank;
+    });
+    RepairTransaction transaction(*work_.connections.front(), rights_, record_);
+    const auto with = [&](std::size_t unit, const auto& what) {
+      const TablePlan& plan = (*work_.tables)[units_[unit].table];
+      naming_table(plan, [&] {
+        Lane lane(work_, 0, units_[unit]);
+        what(lane, rights_.tables[units_[unit].table]);
+      });
+    };
+    for (auto unit = order.rbegin(); unit != order.rend(); ++unit) {
+      with(*unit,
+           [&](Lane& lane, const RepairTable& table) { lane.remove(by_unit[*unit], table, transaction); });
+    }
+    for (const std::size_t unit : order) {
+      with(unit,
+           [&](Lane& lane, const RepairTable& table) { lane.insert(by_unit[unit], table, transaction); });
+    }
+    transaction.commit(runs_);
+    count(items);
+  }
+
+  void count(std::span<const Item> items) {
+    const std::scoped_lock lock(mutex_);
+    for (const Item& item : items) {
+      TableDifferences& table = done_[units_[item.unit].table];
+      table.deleted += item.pair.target ? 1 : 0;
+      table.inserted += item.pair.source ? 1 : 0;
+    }
+  }
+
+  void put_aside(std::span<Item> items, const Error& error) {
+    const std::scoped_lock lock(mutex_);
+    for (Item& item : items) {
+      reasons_[identity_of(item)] = error.what();
+      aside_.push_back(std::move(item));
+    }
+  }
+
+  void give_up(const Item& item, const std::string& reason) {
+    const std::scoped_lock lock(mutex_);
+    refused_[identity_of(item)] = "the target refuses it: " + reason;
+  }
+
+  const DifferenceWork& work_;
+  const std::vector<Unit>& units_;
+  const RepairRights& rights_;
+  const RepairRecord& record_;
+  std::map<const TablePlan*, std::string> runs_;
+  std::mutex mutex_;  // of what follows; held for moments between transactions
+  std::vector<Item> aside_;
+  RefusedRows reasons_;  // of what is put aside
+  RefusedRows refused_;
+  std::vector<TableDifferences> done_;
+};
+
 bool DifferenceFinder::repair(const RepairRights& rights, const RepairRecord& record,
-                              Differences& differences) {
-  std::vector<TableDifferences> done(units_.size());
+                              const std::vector<std::string>& runs, Differences& differences,
+                              RefusedRows& refused) {
+  Repairer repairer(work_, units_, rights, record, runs);
   std::atomic<std::size_t> finished{0};
   PipelineWork pipeline;
   pipeline.lanes = std::min(work_.connections.size(), work_.snapshot->readers());
   pipeline.tasks = units_.size();
   pipeline.body = [&](std::size_t lane, std::size_t number) {
     Unit& unit = units_[number];
-    try {
-      Lane work(work_, lane, unit);
-      std::vector<RowPair> pairs = unit.pairs ? std::move(*unit.pairs) : work.find();
+    naming_table((*work_.tables)[unit.table], [&] {
+      Lane worker(work_, lane, unit);
+      std::vector<RowPair> pairs = unit.pairs ? std::move(*unit.pairs) : worker.find();
       unit.pairs.reset();
-      std::stable_sort(pairs.begin(), pairs.end(), [](const RowPair& left, const RowPair& right) {
-        return Lane::leaf_of(left) < Lane::leaf_of(right);
+      std::vector<Item> items = worker.items_of(number, std::move(pairs));
+      std::stable_sort(items.begin(), items.end(), [](const Item& left, const Item& right) {
+        return Lane::leaf_of(left.pair) < Lane::leaf_of(right.pair);
       });
-      work.repair(pairs, rights, record, stop_, done[number]);
-    } catch (Error& error) {
-      if (error.where().table.empty()) error.where().table = (*work_.tables)[unit.table].source;
-      throw;
-    }
+      repairer.repair_unit(lane, worker, items, stop_);
+    });
     finished.fetch_add(1, std::memory_order_relaxed);
   };
+  const auto conclude = [&] {
+    for (std::size_t table = 0; table < differences.tables.size(); ++table) {
+      differences.tables[table].deleted += repairer.done()[table].deleted;
+      differences.tables[table].inserted += repairer.done()[table].inserted;
+    }
+    refused = repairer.refused();
+  };
   bool complete = false;
-  {
+  try {
     const Ticker ticker(console_.interval_seconds(), [&] {
       console_.progress("repair", finished.load(std::memory_order_relaxed), units_.size());
     });
-    complete = run_pipeline(pipeline, stop_);
+    complete = run_pipeline(pipeline, stop_) && !stop_.stopped();
+    if (complete) repairer.repair_together();
+  } catch (...) {
+    conclude();
+    throw;
   }
-  for (std::size_t number = 0; number < units_.size(); ++number) {
-    differences.tables[units_[number].table].deleted += done[number].deleted;
-    differences.tables[units_[number].table].inserted += done[number].inserted;
-  }
-  return complete && !stop_.stopped();
+  conclude();
+  return complete;
 }
 
 }  // namespace sluice

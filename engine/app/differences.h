@@ -3,12 +3,17 @@
 //
 // A leaf is read on both sides and its rows are compared by digest. What has no equal is then looked at once
 // more, row by row, for its key, its columns and, on request, its values. Memory is a bounded number of rows'
-// digests per lane, whatever the number of rows that differ; the rows themselves are never kept.
+// digests per lane, whatever the number of rows that differ: where no index finds the rows of a leaf and
+// there are too many to compare at once, one scan of both sides sums them up in a million parts first, and
+// only the parts that differ are compared, some after the other.
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "engine/app/console.h"
@@ -36,7 +41,10 @@ struct RowDifference {
   std::string key;
   std::string row;  // without a key: digest, and rowid or ctid where there is one; else empty
   std::vector<std::string> columns;  // mismatch: those that differ, by their names in the source
-  std::string unfit;                 // missing: the column and reason for which the target cannot hold it
+  // Why it differs and will, where that is known: the target's column cannot hold the value, or the target
+  // has refused the row when it was to be repaired.
+  std::string reason;
+  bool unfit = false;  // the former
   std::vector<ValueDifference> values;
 };
 
@@ -49,19 +57,26 @@ struct TableDifferences {
   std::uint64_t extraneous = 0;
   std::uint64_t deleted = 0;  // by the repair
   std::uint64_t inserted = 0;
+  std::uint64_t unfit_there = 0;  // mismatch: the source's value does not fit, and the target has another
+  // There are rows of the source that do not fit and have no key to tell their rows in the target by.
+  bool unfit_unnamed = false;
 
   [[nodiscard]] bool any() const { return missing + mismatch + extraneous > 0; }
 };
+
+// Rows that the target refused when they were to be repaired, with the reason, by the key's digest.
+using RefusedRows = std::map<std::tuple<std::size_t, std::uint64_t, std::uint64_t>, std::string>;
 
 struct DifferenceWork {
   Snapshot* snapshot = nullptr;  // borrowed, as all of these
   const std::vector<TablePlan>* tables = nullptr;
   const std::vector<TableLeaves>* source = nullptr;
-  std::vector<std::vector<std::size_t>> leaves;  // per table: those that differ
-  std::vector<std::uint64_t> rows_target;        // per table
+  std::vector<std::vector<std::size_t>> leaves;         // per table: those that differ
+  std::vector<std::vector<std::uint64_t>> rows_target;  // the target's, of each of these
   std::vector<Connection*> connections;  // to the target itself; at most one per reader of the snapshot
   std::uint64_t max_report = 100;
   bool show_values = false;
+  RefusedRows refused;  // to be described as such
 };
 
 struct Differences {
@@ -80,19 +95,29 @@ class DifferenceFinder {
   std::optional<Differences> find();
 
   // After find(): deletes and inserts what it found, leaf by leaf, each in one transaction (a leaf with very
-  // many rows in several). Counts what it did in `differences`. False when stopped; then what is done stays.
-  bool repair(const RepairRights& rights, const RepairRecord& record, Differences& differences);
+  // many rows in several). Leaves that stand in each other's way, such as two rows that have exchanged a
+  // unique value, come together at the end; rows that the target refuses even then are left as they are and
+  // listed in `refused`. Counts what it did in `differences`, also when it throws. False when stopped; then
+  // what is done stays. `runs`: of the migration, per table; empty without one.
+  bool repair(const RepairRights& rights, const RepairRecord& record, const std::vector<std::string>& runs,
+              Differences& differences, RefusedRows& refused);
 
  private:
   struct Unit;
+  struct Item;
   class Lane;
+  class Repairer;
 
-  void cut();
+  bool cut();
+  bool cut_by_scan(std::size_t table, const std::vector<std::size_t>& leaves, bool by_key);
 
   const DifferenceWork work_;
   Console& console_;
   const StopRequest& stop_;
   std::vector<Unit> units_;
 };
+
+// A key as the records of rejected rows have it.
+std::string spaced_object(const nlohmann::ordered_json& object);
 
 }  // namespace sluice

@@ -441,7 +441,7 @@ class Migration {
             describe_difference(*connections_.front(), plan_.tables[i], ranges[i], leaves[i], compared[i]));
       }
       work.leaves.push_back(compared[i].differing);
-      work.rows_target.push_back(compared[i].rows_target);
+      work.rows_target.push_back(compared[i].differing_rows);
       any |= !compared[i].differing.empty();
     }
     if (!any) return;

@@ -330,6 +330,11 @@ class TargetReader {
       comparison.differing = differing_leaves(source(table), target_[table]);
     }
     comparison.equal = comparison.differing.empty();
+    for (const std::size_t leaf : comparison.differing) {
+      const bool known = comparison.level != Level::server || source(table).ordered();
+      comparison.differing_rows.push_back(known ? target_[table].leaves()[leaf].rows.rows
+                                                : comparison.rows_target / comparison.differing.size() + 1);
+    }
     if (comparison.level == Level::full) comparison.root_target = target_[table].root();
   }
 
@@ -361,10 +366,9 @@ std::vector<TableComparison> compare_target(const ComparisonWork& work, Console&
   return TargetReader(work, console, stop).run();
 }
 
-std::optional<std::vector<std::size_t>> compare_leaves(const std::vector<Connection*>& connections,
-                                                       const TablePlan& plan, const TableLeaves& source,
-                                                       const std::vector<std::size_t>& leaves,
-                                                       const StopRequest& stop) {
+std::optional<LeavesLeft> compare_leaves(const std::vector<Connection*>& connections, const TablePlan& plan,
+                                         const TableLeaves& source, const std::vector<std::size_t>& leaves,
+                                         const StopRequest& stop) {
   TableLeaves target = source;
   for (const std::size_t leaf : leaves) target.clear(leaf);
   const bool by_key = source.ordered() && finds_by_key(*connections.front(), plan);
@@ -398,7 +402,9 @@ std::optional<std::vector<std::size_t>> compare_leaves(const std::vector<Connect
     parts[number].reset();
   };
   if (!run_pipeline(pipeline, stop)) return std::nullopt;
-  return differing_leaves(source, target);
+  LeavesLeft left{differing_leaves(source, target), {}};
+  for (const std::size_t leaf : left.differing) left.rows.push_back(target.leaves()[leaf].rows.rows);
+  return left;
 }
 
 namespace {

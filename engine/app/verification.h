@@ -57,8 +57,9 @@ struct TableComparison {
   std::uint64_t rows_target = 0;  // of the leaves read, with Level::sample
   std::size_t leaves = 0;
   std::size_t leaves_read = 0;
-  std::vector<std::size_t>
-      differing;  // leaves; with Level::server of a table without ordered keys: all of them
+  // Leaves; with Level::server of a table without ordered keys: all of them.
+  std::vector<std::size_t> differing;
+  std::vector<std::uint64_t> differing_rows;  // the target's in each of these; then about as many
   Digest root_source;
   std::optional<Digest> root_target;  // of a full read-back
 };
@@ -78,12 +79,15 @@ struct ComparisonWork {
 std::vector<TableComparison> compare_target(const ComparisonWork& work, Console& console,
                                             const StopRequest& stop);
 
-// Reads some leaves of one table anew, after a repair, and returns those that still differ; nothing when
-// stopped. `leaves`: ascending.
-std::optional<std::vector<std::size_t>> compare_leaves(const std::vector<Connection*>& connections,
-                                                       const TablePlan& plan, const TableLeaves& source,
-                                                       const std::vector<std::size_t>& leaves,
-                                                       const StopRequest& stop);
+// Reads some leaves of one table anew, after a repair, and returns those that still differ, with the target's
+// rows in each; nothing when stopped. `leaves`: ascending.
+struct LeavesLeft {
+  std::vector<std::size_t> differing;
+  std::vector<std::uint64_t> rows;
+};
+std::optional<LeavesLeft> compare_leaves(const std::vector<Connection*>& connections, const TablePlan& plan,
+                                         const TableLeaves& source, const std::vector<std::size_t>& leaves,
+                                         const StopRequest& stop);
 
 // Which ranges of a load a difference concerns, and the numbers, on one line.
 std::string describe_difference(Connection& connection, const TablePlan& plan,

@@ -7,8 +7,10 @@
 #include <iostream>
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <random>
+#include <set>
 
 #include "engine/app/console.h"
 #include "engine/app/differences.h"
@@ -46,6 +48,8 @@ class Verification {
     if (!snapshot_->remark().empty()) console_.say(snapshot_->remark());
     connect();
     choose_basis();
+    // Before anything is compared: what another repair does meanwhile would be done twice.
+    if (options_.repair) repair_lock_.emplace(endpoint_.conninfo, report_.tables);
     console_.begin_phase();
     take_source();
     compare();
@@ -71,17 +75,24 @@ class Verification {
 
   // ---- what is compared ----
 
-  // The ledger's plan and digests where they are those of this very source; else a plan from the target's
-  // tables.
+  // Per table: the ledger's plan and digests where they are those of this very source; else a plan from the
+  // target's table.
   void choose_basis() {
-    select_tables(snapshot_->catalog(), plan_options(nullptr));  // refuses patterns without a match
+    // Refuses patterns without a match.
+    const std::vector<const SourceTable*> selected =
+        select_tables(snapshot_->catalog(), plan_options(nullptr));
+    if (selected.empty())
+      throw Error(Fault::usage, "there is no table to compare", "see --tables, --exclude and the mapping");
     existing_ = read_target_catalog(primary(), options_.schema, TargetUse::compare);
-    if (!options_.scan) run_ = find_run();
-    if (run_) {
-      take_plans_from_ledger();
-    } else {
-      plan_from_target();
+    const std::map<std::string, Loaded> loaded =
+        options_.scan ? std::map<std::string, Loaded>() : find_loaded(selected);
+    std::set<std::string> scanned;
+    for (const SourceTable* table : selected) {
+      const auto found = loaded.find(table->name);
+      if (found == loaded.end() || !take_from_ledger(found->second)) scanned.insert(table->name);
     }
+    tables_from_ledger_ = report_.tables.size();
+    if (!scanned.empty()) plan_from_target(scanned);
     for (const Finding& finding : findings_) console_.say("sluice: " + describe(finding));
     if (!findings_.empty()) {
       throw Error(
@@ -104,94 +115,113 @@ class Verification {
     return plan;
   }
 
-  // The newest run that loaded this source into this schema. Tables that came from elsewhere are refused.
-  std::optional<RunRecord> find_run() {
-    if (!ledger_exists(primary())) return std::nullopt;
+  // What the ledger knows of one table of the source.
+  struct Loaded {
+    RunRecord run;
+    TableRecord table;
+  };
+
+  // By table of the source: the newest run that loaded it into this schema, given up since or not, for the
+  // digests of the same file stay good. Tables that came from another file last are refused.
+  std::map<std::string, Loaded> find_loaded(const std::vector<const SourceTable*>& selected) {
+    std::map<std::string, Loaded> own;
+    if (!ledger_exists(primary())) return own;
     const std::string source = snapshot_->path().string();
-    std::optional<RunRecord> found;
-    std::vector<RunRecord> others;
+    std::map<std::string, Loaded> last;  // by table of the target
     for (const RunRecord& run : list_runs(primary())) {
-      if (run.schema != options_.schema || run.state == RunState::superseded) continue;
-      if (run.source == source) {
-        found = run;
-      } else {
-        others.push_back(run);
+      if (run.schema != options_.schema) continue;
+      for (const TableRecord& table : list_tables(primary(), run.run_id)) {
+        last[table.target] = {run, table};
+        if (run.source == source) own[table.source] = {run, table};
       }
     }
-    if (!found) {
-      refuse_tables_of(others);
-      return std::nullopt;
-    }
-    if (found->state == RunState::loading) {
-      throw Error(Fault::target_refused, "the migration of " + found->started_at + " UTC is not finished",
-                  "let it finish, or run its command again; sluice status shows it");
-    }
-    if (found->fingerprint != snapshot_->fingerprint()) {
-      throw Error(Fault::source_changed,
-                  "the source is not as it was when it was migrated on " + found->started_at + " UTC",
-                  "compare with that state of the file, or with the file as it is now: --scan");
-    }
-    for (const TableRecord& table : list_tables(primary(), found->run_id)) {
-      if (!table.plan.empty()) continue;
-      console_.say(
-          "the ledger was written by an earlier sluice and has no plan of its tables; both sides are read");
-      return std::nullopt;
-    }
-    return found;
-  }
-
-  void refuse_tables_of(const std::vector<RunRecord>& runs) {
-    for (const RunRecord& run : runs) {
-      for (const TableRecord& table : list_tables(primary(), run.run_id)) {
-        const SourceTable* own = find_table(snapshot_->catalog(), table.source);
-        if (own == nullptr || !existing_.tables.contains(table.target)) continue;
+    for (const SourceTable* table : selected) {
+      const auto known = own.find(table->name);
+      for (const auto& [target, other] : last) {
+        if (other.run.source == source || !existing_.tables.contains(target)) continue;
+        const bool is_its_table = known != own.end()
+                                      ? known->second.table.target == target
+                                      : find_table(snapshot_->catalog(), other.table.source) == table;
+        if (!is_its_table) continue;
         throw Error(Fault::source_changed,
-                    "table " + quote_qualified(run.schema, table.target) + " was migrated from " +
-                        run.source + ", which is another file",
+                    "table " + quote_qualified(other.run.schema, target) + " was migrated from " +
+                        other.run.source + ", which is another file",
                     "compare with that file, or with this one all the same: --scan");
       }
     }
+    return own;
   }
 
   void find(const std::string& table, const std::string& column, std::string what, std::string resolve) {
     findings_.push_back({table, column, std::move(what), std::move(resolve), {}});
   }
 
-  [[nodiscard]] bool is_selected(const std::string& table) const {
-    const auto matches = [&](const std::vector<std::string>& patterns) {
-      return std::any_of(patterns.begin(), patterns.end(),
-                         [&](const std::string& pattern) { return matches_pattern(pattern, table); });
+  // False when what the ledger has of the table is not enough, so that both sides must be read.
+  bool take_from_ledger(const Loaded& loaded) {
+    const RunRecord& run = loaded.run;
+    const auto read_both = [&](const std::string& why) {
+      console_.say("table " + loaded.table.source + ": " + why + "; both sides are read");
+      return false;
     };
-    return (options_.include.empty() || matches(options_.include)) && !matches(options_.exclude);
+    if (run.state == RunState::loading) {
+      throw Error(Fault::target_refused, "the migration of " + run.started_at + " UTC is not finished",
+                  "let it finish, or run its command again; sluice status shows it");
+    }
+    if (run.fingerprint != snapshot_->fingerprint()) {
+      throw Error(Fault::source_changed,
+                  "the source is not as it was when it was migrated on " + run.started_at + " UTC",
+                  "compare with that state of the file, or with the file as it is now: --scan");
+    }
+    if (loaded.table.plan.empty())
+      return read_both("the ledger was written by an earlier sluice and has no plan of it");
+    std::vector<const WorkRecord*> ranges;
+    const auto& [known, added] = work_.try_emplace(run.run_id);
+    if (added) known->second = list_work(primary(), run.run_id);
+    bool complete = true;
+    for (const WorkRecord& record : known->second) {
+      if (record.table != loaded.table.table) continue;
+      complete &= record.done;
+      ranges.push_back(&record);
+    }
+    if (!complete && run.state != RunState::superseded) {
+      throw Error(Fault::connection_lost, "the server lost ranges that it had taken",
+                  "run the migration's command again to load them");
+    }
+    if (!complete) return read_both("the run that loaded it was given up");
+    // Every table has a range, without rows too; only --schema-only plans none.
+    if (ranges.empty()) return read_both("it was made without its rows (--schema-only)");
+    TablePlan plan = read_plan_record(loaded.table.plan);
+    plan.id = loaded.table.table;
+    std::uint64_t rejected = 0;
+    bool server_sums = true;
+    for (const WorkRecord* range : ranges) {
+      plan.extents.push_back(range->extent);
+      rejected += range->seal.rows_rejected;
+      server_sums &= range->server_sums;
+    }
+    check_against_target(plan);
+    leaves_.push_back(leaves_from_ledger(plan, ranges));
+    server_sums_.push_back(server_sums);
+    report_.runs.push_back(run.run_id);
+    report_.runs_began[run.run_id] = run.started_at;
+    report_.unfit.push_back(rejected);
+    report_.rejected.push_back(rejected);
+    if (rejected > 0) take_rejected_rows(run.run_id, plan, report_.tables.size());
+    report_.tables.push_back(std::move(plan));
+    return true;
   }
 
-  void take_plans_from_ledger() {
-    report_.run_id = run_->run_id;
-    report_.run_began = run_->started_at;
-    std::map<std::uint32_t, std::vector<const WorkRecord*>> ranges;
-    const std::vector<WorkRecord> work = list_work(primary(), run_->run_id);
-    for (const WorkRecord& record : work) {
-      if (!record.done) {
-        throw Error(Fault::connection_lost, "the server lost ranges that it had taken",
-                    "run the migration's command again to load them");
-      }
-      ranges[static_cast<std::uint32_t>(record.table)].push_back(&record);
-    }
-    for (const TableRecord& record : list_tables(primary(), run_->run_id)) {
-      if (!is_selected(record.source)) continue;
-      TablePlan plan = read_plan_record(record.plan);
-      plan.id = record.table;
-      const std::vector<const WorkRecord*>& own = ranges[static_cast<std::uint32_t>(record.table)];
-      for (const WorkRecord* range : own) plan.extents.push_back(range->extent);
-      check_against_target(plan);
-      leaves_.push_back(leaves_from_ledger(plan, own));
-      server_sums_.push_back(
-          std::all_of(own.begin(), own.end(), [](const WorkRecord* range) { return range->server_sums; }));
-      std::uint64_t rejected = 0;
-      for (const WorkRecord* range : own) rejected += range->seal.rows_rejected;
-      report_.rejected.push_back(rejected);
-      report_.tables.push_back(std::move(plan));
-    }
+  // Rows that the migration left out are missing, as they would be after a scan.
+  void take_rejected_rows(const std::string& run_id, const TablePlan& plan, std::size_t table) {
+    std::uint64_t taken = 0;
+    read_failures(primary(), run_id, [&](std::string_view record) {
+      if (taken == options_.max_report) return;
+      const auto failure = nlohmann::ordered_json::parse(record, nullptr, false);
+      if (failure.is_discarded() || failure.value("table", "") != plan.source) return;
+      unfit_rows_.push_back({table, spaced_object(failure.value("key", nlohmann::ordered_json::object())),
+                             failure.value("column", ""), failure.value("reason", "")});
+      ++taken;
+    });
   }
 
   // Whether the table is as it was loaded, as far as comparing needs it.
@@ -225,7 +255,8 @@ class Verification {
     }
   }
 
-  void plan_from_target() {
+  // Adds plans for these tables of the source.
+  void plan_from_target(const std::set<std::string>& scanned) {
     check_mapping(options_.mapping, snapshot_->catalog());
     const PlanOptions plan = plan_options(&existing_);
     std::map<std::string, TableOutline> outlines;
@@ -233,24 +264,37 @@ class Verification {
       outlines.emplace(table->name, snapshot_->outline(*table));
     }
     MigrationPlan planned = plan_migration(snapshot_->catalog(), outlines, plan);
-    findings_ = std::move(planned.findings);
-    report_.tables = std::move(planned.tables);
-    report_.rejected.assign(report_.tables.size(), 0);
+    for (Finding& finding : planned.findings) {
+      if (finding.table.empty() || scanned.contains(finding.table)) findings_.push_back(std::move(finding));
+    }
+    for (TablePlan& table : planned.tables) {
+      if (!scanned.contains(table.source)) continue;
+      report_.tables.push_back(std::move(table));
+      report_.runs.emplace_back();
+    }
+    report_.unfit.resize(report_.tables.size());
+    report_.rejected.resize(report_.tables.size());
   }
 
   // ---- comparing ----
 
+  // The digests of those tables that the ledger has none of.
   void take_source() {
-    report_.unfit.assign(report_.tables.size(), 0);
+    if (tables_from_ledger_ == report_.tables.size()) return;
     const bool needs_sums = options_.verify == VerifyMode::server;
-    if (run_) return;
+    const std::vector<TablePlan> tables(
+        report_.tables.begin() + static_cast<std::ptrdiff_t>(tables_from_ledger_), report_.tables.end());
     std::optional<ScannedSource> scanned =
-        scan_source(*snapshot_, report_.tables, needs_sums, options_.max_report, console_, stop_);
+        scan_source(*snapshot_, tables, needs_sums, options_.max_report, console_, stop_);
     if (!scanned) throw_interrupted();
-    leaves_ = std::move(scanned->leaves);
-    report_.unfit = std::move(scanned->unfit);
-    unfit_rows_ = std::move(scanned->unfit_rows);
-    server_sums_.assign(report_.tables.size(), needs_sums);
+    std::move(scanned->leaves.begin(), scanned->leaves.end(), std::back_inserter(leaves_));
+    std::copy(scanned->unfit.begin(), scanned->unfit.end(),
+              report_.unfit.begin() + static_cast<std::ptrdiff_t>(tables_from_ledger_));
+    for (UnfitRow& row : scanned->unfit_rows) {
+      row.table += tables_from_ledger_;
+      unfit_rows_.push_back(std::move(row));
+    }
+    server_sums_.resize(report_.tables.size(), needs_sums);
   }
 
   void compare() {
@@ -311,7 +355,11 @@ class Verification {
     return spread;
   }
 
-  void find_differences() {
+  // Of the leaves that differ, as far as it is known which: at first, and again after a repair that has left
+  // some. `refused`: what the target did not take then.
+  void find_differences(RefusedRows refused = {}) {
+    std::vector<TableDifferences> before = std::move(report_.differences.tables);
+    report_.differences = {};
     report_.differences.tables.resize(report_.tables.size());
     DifferenceWork work;
     work.snapshot = snapshot_.get();
@@ -320,13 +368,13 @@ class Verification {
     bool any = false;
     for (const TableComparison& comparison : report_.comparisons) {
       work.leaves.push_back(comparison.differing);
-      work.rows_target.push_back(comparison.rows_target);
+      work.rows_target.push_back(comparison.differing_rows);
       any |= !comparison.differing.empty();
     }
-    for (const std::unique_ptr<Connection>& connection : connections_)
-      work.connections.push_back(connection.get());
+    work.connections = own_lanes();
     work.max_report = options_.max_report;
     work.show_values = options_.show_values;
+    work.refused = std::move(refused);
     if (any) {
       finder_ = std::make_unique<DifferenceFinder>(std::move(work), console_, stop_);
       std::optional<Differences> found = finder_->find();
@@ -336,83 +384,151 @@ class Verification {
     std::uint64_t total = 0;
     for (std::size_t i = 0; i < report_.tables.size(); ++i) {
       TableDifferences& table = report_.differences.tables[i];
-      table.missing += report_.unfit[i];
+      table.missing += report_.unfit[i] - std::min(report_.unfit[i], table.unfit_there);
       total += table.missing + table.mismatch + table.extraneous;
+      if (i >= before.size()) continue;
+      table.deleted = before[i].deleted;
+      table.inserted = before[i].inserted;
+    }
+    name_unfit_rows();
+    report_.differences_unnamed = total - std::min<std::uint64_t>(total, report_.differences.rows.size());
+  }
+
+  // Those of which the target has nothing; the others have been named as mismatches.
+  void name_unfit_rows() {
+    std::set<std::pair<std::size_t, std::string>> named;
+    for (const RowDifference& row : report_.differences.rows) {
+      if (row.unfit) named.emplace(row.table, row.key);
     }
     for (const UnfitRow& row : unfit_rows_) {
       if (report_.differences.rows.size() >= options_.max_report) break;
+      if (named.contains({row.table, row.key})) continue;
       RowDifference difference;
       difference.table = row.table;
       difference.key = row.key;
-      difference.unfit =
+      difference.reason =
           "the target's column for " + row.column + " cannot hold its value (" + row.reason + ")";
+      difference.unfit = true;
       report_.differences.rows.push_back(std::move(difference));
     }
-    report_.differences_unnamed = total - std::min<std::uint64_t>(total, report_.differences.rows.size());
   }
 
   // ---- repairing ----
 
   void repair() {
-    std::vector<RepairNeeds> needs;
+    std::vector<RepairNeeds> needs(report_.tables.size());
+    bool any = false;
     for (std::size_t i = 0; i < report_.tables.size(); ++i) {
       const TableDifferences& table = report_.differences.tables[i];
-      const bool insert = table.missing - report_.unfit[i] + table.mismatch > 0;
-      const bool remove = table.mismatch + table.extraneous > 0;
+      const std::uint64_t mismatch = table.mismatch - table.unfit_there;
+      const std::uint64_t missing = table.missing - (report_.unfit[i] - table.unfit_there);
+      const bool insert = missing + mismatch > 0;
+      const bool remove = mismatch + table.extraneous > 0;
       if (!insert && !remove) continue;
-      refuse_what_cannot_be_repaired(report_.tables[i]);
-      needs.push_back({&report_.tables[i], insert, remove});
+      refuse_what_cannot_be_repaired(i);
+      needs[i] = {&report_.tables[i], insert, remove};
+      any = true;
     }
-    if (needs.empty()) return;
+    if (!any) return;
     const RepairRights rights = prepare_repair(primary(), needs);
     RepairRecord record;
     record.repair_id = make_repair_id(primary());
-    record.run_id = report_.run_id;
     record.source = report_.source_path;
-    RepairOutcome outcome;
+    RepairOutcome& outcome = report_.repair.emplace();
     outcome.id = record.repair_id;
     outcome.recorded = rights.recorded;
-    const bool complete = finder_->repair(rights, record, report_.differences);
+    RefusedRows refused;
+    bool complete = false;
+    try {
+      complete = finder_->repair(rights, record, report_.runs, report_.differences, refused);
+    } catch (const Error& error) {
+      end_in_the_middle(error);
+    }
     settle_repair(primary());
-    for (const TableDifferences& table : report_.differences.tables) {
-      outcome.rows_deleted += table.deleted;
-      outcome.rows_inserted += table.inserted;
-    }
     if (!complete) {
-      throw Error(Fault::interrupted,
-                  fmt::format("stopped in the middle of the repair: {} deleted and {} inserted so far",
-                              counted(outcome.rows_deleted, "row"), counted(outcome.rows_inserted, "row")),
-                  "what is repaired stays; run the same command again for the rest");
+      end_in_the_middle(Error(Fault::interrupted, "stopped in the middle of the repair",
+                              "what is repaired stays; run the same command again for the rest"));
     }
+    count_repaired();
+    outcome.refused = refused.size();
     outcome.equal = true;
+    bool any_left = false;
     for (std::size_t i = 0; i < report_.tables.size(); ++i) {
       TableComparison& comparison = report_.comparisons[i];
       if (!comparison.differing.empty()) {
-        const auto left =
+        std::optional<LeavesLeft> left =
             compare_leaves(own_lanes(), report_.tables[i], leaves_[i], comparison.differing, stop_);
         if (!left) throw_interrupted();
-        comparison.equal = left->empty() && report_.unfit[i] == 0;
-        if (comparison.equal && comparison.root_target) comparison.root_target = comparison.root_source;
+        any_left |= !left->differing.empty();
+        comparison.equal = left->differing.empty() && report_.unfit[i] == 0;
+        if (left->differing.empty() && comparison.root_target)
+          comparison.root_target = comparison.root_source;
         const TableDifferences& table = report_.differences.tables[i];
         comparison.rows_target = comparison.rows_target + table.inserted - table.deleted;
+        if (!left->differing.empty()) {
+          comparison.differing = std::move(left->differing);
+          comparison.differing_rows = std::move(left->rows);
+        } else {
+          mended_.push_back(i);
+        }
       }
       outcome.equal &= comparison.equal;
     }
-    report_.repair = outcome;
+    if (any_left) report_what_is_left(std::move(refused));
   }
 
-  void refuse_what_cannot_be_repaired(const TablePlan& plan) const {
+  // The differences that were found before are of no use any more.
+  void report_what_is_left(RefusedRows refused) {
+    std::vector<TableComparison> before = report_.comparisons;
+    for (const std::size_t table : mended_) report_.comparisons[table].differing.clear();
+    find_differences(std::move(refused));
+    for (const std::size_t table : mended_) report_.comparisons[table].differing = before[table].differing;
+  }
+
+  void count_repaired() {
+    report_.repair->rows_deleted = report_.repair->rows_inserted = 0;
+    for (const TableDifferences& table : report_.differences.tables) {
+      report_.repair->rows_deleted += table.deleted;
+      report_.repair->rows_inserted += table.inserted;
+    }
+  }
+
+  // What was done is said and made sure of, before the reason why it is not all.
+  [[noreturn]] void end_in_the_middle(const Error& error) {
+    count_repaired();
+    try {
+      settle_repair(primary());
+    } catch (const Error&) {
+      // The one that ended the repair says more.
+    }
+    report_.repair->ended_early = true;
+    show_report(error.fault());
+    throw error;
+  }
+
+  void refuse_what_cannot_be_repaired(std::size_t number) const {
+    const TablePlan& plan = report_.tables[number];
     for (const ColumnPlan& column : plan.columns) {
       if (!column.compared_as_text) continue;
-      show_report();
+      show_report(Fault::usage);
       throw Error(Fault::usage,
                   "table " + quote_identifier(plan.source) + " cannot be repaired: column " +
                       quote_identifier(column.source) + " has type " + column.type_name +
                       " in the target, which sluice compares but does not write",
                   "repair its rows by hand, or leave the table out with --exclude");
     }
+    const TableDifferences& differences = report_.differences.tables[number];
+    const bool keyless_unfit = plan.key_columns.empty() && report_.unfit[number] > 0;
+    if (differences.extraneous > 0 && (differences.unfit_unnamed || keyless_unfit)) {
+      show_report(Fault::usage);
+      throw Error(Fault::usage,
+                  "table " + quote_identifier(plan.source) +
+                      " cannot be repaired: rows of the source do not fit the target's types and have no key "
+                      "there, so an extraneous row may be one of them",
+                  "widen the columns named above and verify again, or leave the table out with --exclude");
+    }
     if (!plan.key_columns.empty() || options_.repair_without_key) return;
-    show_report();
+    show_report(Fault::usage);
     throw Error(Fault::usage,
                 "rows of table " + quote_identifier(plan.source) +
                     " have no key, so nothing says which of equal rows is meant",
@@ -421,11 +537,11 @@ class Verification {
 
   // ---- the end ----
 
-  // What was found is said, also when the repair is refused.
-  void show_report() const {
+  // What was found is said, also when the repair is refused or ends in the middle.
+  void show_report(Fault fault) const {
     VerifyReport report = report_;
     report.status = "different";
-    report.exit_status = exit_status_of(Fault::usage);
+    report.exit_status = exit_status_of(fault);
     std::cout << (options_.json ? verify_report_json(report) : verify_report_text(report)) << std::flush;
   }
 
@@ -465,7 +581,8 @@ class Verification {
   TargetEndpoint endpoint_;
   TargetCatalog existing_;
   std::vector<Finding> findings_;
-  std::optional<RunRecord> run_;
+  std::map<std::string, std::vector<WorkRecord>> work_;  // by run
+  std::size_t tables_from_ledger_ = 0;                   // they come first
   std::unique_ptr<Snapshot> snapshot_;
   std::vector<std::unique_ptr<Connection>>
       connections_;  // to the target; the first is used between the phases
@@ -474,6 +591,8 @@ class Verification {
   std::vector<bool> server_sums_;
   std::vector<UnfitRow> unfit_rows_;
   std::unique_ptr<DifferenceFinder> finder_;
+  std::vector<std::size_t> mended_;  // tables that differed and are equal since the repair
+  std::optional<RepairLock> repair_lock_;
 };
 
 }  // namespace

@@ -24,7 +24,7 @@ Json json_of(const RowDifference& difference, const std::vector<TablePlan>& tabl
   if (json["key"].is_discarded()) json["key"] = nullptr;
   if (!difference.row.empty()) json["row"] = difference.row;
   if (difference.kind == DifferenceKind::mismatch) json["columns"] = difference.columns;
-  if (!difference.unfit.empty()) json["unfit"] = difference.unfit;
+  if (!difference.reason.empty()) json["reason"] = difference.reason;
   if (!difference.values.empty()) {
     json["values"] = Json::array();
     for (const ValueDifference& value : difference.values) {
@@ -72,6 +72,13 @@ std::string verdict_of(const TableComparison& comparison) {
   return {};
 }
 
+std::string_view basis_of(const VerifyReport& report) {
+  const bool any_scanned =
+      std::any_of(report.runs.begin(), report.runs.end(), [](const std::string& run) { return run.empty(); });
+  if (report.runs_began.empty()) return "scan";
+  return any_scanned ? "mixed" : "ledger";
+}
+
 }  // namespace
 
 std::string verify_report_json(const VerifyReport& report) {
@@ -79,8 +86,7 @@ std::string verify_report_json(const VerifyReport& report) {
   json["status"] = report.status;
   json["exit_status"] = report.exit_status;
   json["root"] = report.root;
-  json["basis"] = report.run_id.empty() ? "scan" : "ledger";
-  if (!report.run_id.empty()) json["run"] = report.run_id;
+  json["basis"] = basis_of(report);
   json["sluice_version"] = kVersion;
   json["source"] = {{"path", report.source_path}, {"fingerprint", report.source_fingerprint}};
   json["target"] = {{"database", report.target_database},
@@ -95,6 +101,7 @@ std::string verify_report_json(const VerifyReport& report) {
     Json entry = {{"source", table.source},
                   {"schema", table.schema},
                   {"target", table.target},
+                  {"run", report.runs[i].empty() ? Json(nullptr) : Json(report.runs[i])},
                   {"level", name_of(comparison.level)},
                   {"equal", comparison.equal},
                   {"rows_source", comparison.rows_source + report.unfit[i]},
@@ -121,6 +128,7 @@ std::string verify_report_json(const VerifyReport& report) {
     json["repair"] = {{"id", report.repair->id},
                       {"rows_deleted", report.repair->rows_deleted},
                       {"rows_inserted", report.repair->rows_inserted},
+                      {"rows_refused", report.repair->refused},
                       {"recorded", report.repair->recorded},
                       {"equal", report.repair->equal}};
   }
@@ -132,10 +140,19 @@ std::string verify_report_json(const VerifyReport& report) {
 
 std::string verify_report_text(const VerifyReport& report) {
   std::string text;
-  if (report.run_id.empty()) {
-    text += "both sides were read\n";
-  } else {
-    text += fmt::format("source: the digests of run {}, begun {} UTC\n", report.run_id, report.run_began);
+  std::string scanned;
+  std::size_t tables_scanned = 0;
+  for (std::size_t i = 0; i < report.tables.size(); ++i) {
+    if (!report.runs[i].empty()) continue;
+    scanned += (scanned.empty() ? "" : ", ") + printable(report.tables[i].source);
+    ++tables_scanned;
+  }
+  for (const auto& [run, began] : report.runs_began) {
+    text += fmt::format("source: the digests of run {}, begun {} UTC\n", run, began);
+  }
+  if (tables_scanned > 0) {
+    text += tables_scanned == report.tables.size() ? "both sides were read\n"
+                                                   : "both sides were read of " + scanned + "\n";
   }
   std::size_t width = 5;
   for (const TablePlan& table : report.tables) width = std::max(width, width_of(printable(table.source)));
@@ -143,6 +160,8 @@ std::string verify_report_text(const VerifyReport& report) {
   text += fmt::format("{:<{}}  {:>13}  {:>13}  {:>9}  {:>9}  {:>10}  {}\n", "table", width, "source",
                       "target", "missing", "mismatch", "extraneous", "equal");
   TableDifferences all;
+  std::uint64_t unfit = 0;
+  for (const std::uint64_t rows : report.unfit) unfit += rows;
   for (std::size_t i = 0; i < report.tables.size(); ++i) {
     const TableComparison& comparison = report.comparisons[i];
     const TableDifferences& differences = report.differences.tables[i];
@@ -186,18 +205,29 @@ std::string verify_report_text(const VerifyReport& report) {
                         counted(report.differences_unnamed, "row"));
   }
   if (report.repair) {
-    text += fmt::format("repaired: {} deleted, {} inserted{}\n", counted(report.repair->rows_deleted, "row"),
+    text += fmt::format("repair: {} deleted, {} inserted{}\n", counted(report.repair->rows_deleted, "row"),
                         counted(report.repair->rows_inserted, "row"),
                         report.repair->recorded ? "; recorded in sluice.repair as " + report.repair->id
                                                 : "; not recorded: the database has no ledger, and the role "
                                                   "may not make one");
+    if (report.repair->refused > 0)
+      text += fmt::format("the target refuses {}, named above\n", counted(report.repair->refused, "row"));
+    if (report.repair->ended_early)
+      text += "the repair did not come to its end; the differences above are those from before it\n";
   }
   if (report.sample_seed != 0) text += fmt::format("sampled with --sample-seed {}\n", report.sample_seed);
   text += fmt::format("root {}  {}\n", report.root, report.status);
-  if (report.status == "different") {
+  const bool counted_only =
+      std::any_of(report.comparisons.begin(), report.comparisons.end(),
+                  [](const TableComparison& comparison) { return comparison.level == Level::count; });
+  if (report.status == "different" && counted_only) {
+    text += "DIFFERENT: the numbers of rows; --verify full tells which\n";
+  } else if (report.status == "different") {
     text += fmt::format("DIFFERENT: {} missing, {} mismatched, {} extraneous{}\n",
                         counted(all.missing, "row"), human_count(all.mismatch), human_count(all.extraneous),
-                        report.repair ? "" : "; --repair makes the target equal again");
+                        report.repair || all.missing + all.mismatch + all.extraneous <= unfit
+                            ? ""
+                            : "; --repair makes the target equal again");
   }
   return text;
 }

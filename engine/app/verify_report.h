@@ -4,19 +4,22 @@
 //
 //   {"status": "equal" | "hashed" | "sampled" | "counted" | "repaired" | "different", "exit_status": 0,
 //   "root": "<hex>",
-//    "basis": "ledger" | "scan", "run": "<uuid>", "sluice_version": "...", "source": {...}, "target": {...},
-//    "tables": [{"source": "...", "schema": "...", "target": "...", "level": "full", "note": "...",
+//    "basis": "ledger" | "scan" | "mixed", "sluice_version": "...", "source": {...}, "target": {...},
+//    "tables": [{"source": "...", "schema": "...", "target": "...", "run": "<uuid>", "level": "full", "note":
+//    "...",
 //                "equal": true, "rows_source": 0, "rows_target": 0, "leaves": 0, "leaves_read": 0,
 //                "leaves_differing": 0, "missing": 0, "mismatch": 0, "extraneous": 0, "unfit": 0,
 //                "digest": "<hex>", "digest_target": "<hex>"}],
 //    "differences": [{"table": "...", "kind": "missing" | "mismatch" | "extraneous", "key": {...}, "row":
 //    "...",
-//                     "columns": ["..."], "unfit": "...",
+//                     "columns": ["..."], "reason": "...",
 //                     "values": [{"column": "...", "source": "...", "target": "..."}]}],
-//    "repair": {"id": "<uuid>", "rows_deleted": 0, "rows_inserted": 0, "recorded": true},
+//    "repair": {"id": "<uuid>", "rows_deleted": 0, "rows_inserted": 0, "rows_refused": 0, "recorded": true,
+//               "equal": true},
 //    "seconds": 0.0, "peak_memory_bytes": 0}
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -31,13 +34,13 @@ struct RepairOutcome {
   std::string id;
   std::uint64_t rows_deleted = 0;
   std::uint64_t rows_inserted = 0;
+  std::uint64_t refused = 0;  // rows that the target did not take or let go
   bool recorded = false;
-  bool equal = false;  // after it
+  bool equal = false;        // after it
+  bool ended_early = false;  // by an error or a stop: the differences are those from before it
 };
 
 struct VerifyReport {
-  std::string run_id;  // of the ledger whose digests were used; empty after a scan of both sides
-  std::string run_began;
   std::string source_path;
   std::string source_fingerprint;
   std::string target_database;
@@ -45,7 +48,10 @@ struct VerifyReport {
   int server_version = 0;
   std::vector<TablePlan> tables;
   std::vector<TableComparison> comparisons;
-  std::vector<std::uint64_t> unfit;     // per table: rows that the target's types cannot hold
+  std::vector<std::string> runs;  // per table: whose digests were used; empty after a scan of both sides
+  std::map<std::string, std::string> runs_began;  // by run
+  // Per table: rows that the target's types cannot hold, those that the migration rejected among them.
+  std::vector<std::uint64_t> unfit;
   std::vector<std::uint64_t> rejected;  // per table: rows that the migration left out
   Differences differences;
   std::uint64_t differences_unnamed = 0;  // beyond --max-report

@@ -78,6 +78,17 @@ std::string text_of_place(Place place) {
   return "(" + std::to_string(place >> 16) + "," + std::to_string(place & 0xffff) + ")";
 }
 
+Place place_of_field(std::span<const std::byte> ctid) {
+  std::uint32_t block = 0;
+  std::uint16_t offset = 0;
+  if (ctid.size() != sizeof block + sizeof offset) {
+    throw Error(Fault::internal, "the server sent a ctid of another form");
+  }
+  std::memcpy(&block, ctid.data(), sizeof block);
+  std::memcpy(&offset, ctid.data() + sizeof block, sizeof offset);
+  return Place{to_big_endian(block)} << 16 | to_big_endian(offset);
+}
+
 std::string array_of_places(std::span<const Place> places) {
   std::string array = "{";
   for (const Place place : places) {
@@ -98,19 +109,12 @@ void read_with_places(Connection& connection, const TablePlan& plan, const std::
   copy_out(connection, "SELECT ctid, " + selected_columns(plan) + " FROM " + quoted_name(plan) + where,
            [&](std::span<std::byte> tuple) {
              TupleFields fields(tuple);
-             const TupleFields::Field ctid = fields.next();
-             std::uint32_t block = 0;
-             std::uint16_t offset = 0;
-             if (ctid.value.size() != sizeof block + sizeof offset) {
-               throw Error(Fault::internal, "the server sent a ctid of another form");
-             }
-             std::memcpy(&block, ctid.value.data(), sizeof block);
-             std::memcpy(&offset, ctid.value.data() + sizeof block, sizeof offset);
+             const Place place = place_of_field(fields.next().value);
              // The tuple without it begins over its last bytes, since the memory is ours.
              const std::span<std::byte> row = tuple.subspan(kPlaceBytes);
              const auto count = to_big_endian(static_cast<std::int16_t>(fields.count() - 1));
              std::memcpy(row.data(), &count, sizeof count);
-             each(Place{to_big_endian(block)} << 16 | to_big_endian(offset), row);
+             each(place, row);
            });
 }
 
@@ -197,14 +201,15 @@ void sum_blocks(Connection& connection, const TablePlan& plan, const BlockRange&
     leaf = "coalesce(width_bucket(" + quote_identifier(plan.columns[plan.key_columns.front()].target) +
            ", '{" + begins + "}'::bigint[]), 0)";
   }
-  // Compiling the expression saves a tenth of the query and costs the session 100 ms, for loading the compiler.
+  // Compiling the expression saves a tenth of the query and costs the session 100 ms, for loading the
+  // compiler.
   std::optional<Transaction> own;
   if (!connection.in_transaction())
     own.emplace(connection, "SET LOCAL jit = off", TransactionMode::read_only);
   // Grouping by a constant would still compare it in every row, an eighth of the query.
-  const Result result = connection.execute("SELECT " + leaf + ", count(*), coalesce(sum(" + server_hash_sql(plan) +
-                                           "), 0) FROM " + quoted_name(plan) + where_in(blocks) +
-                                           (by_leaf ? " GROUP BY 1" : ""));
+  const Result result = connection.execute("SELECT " + leaf + ", count(*), coalesce(sum(" +
+                                           server_hash_sql(plan) + "), 0) FROM " + quoted_name(plan) +
+                                           where_in(blocks) + (by_leaf ? " GROUP BY 1" : ""));
   for (std::size_t row = 0; row < result.rows(); ++row) {
     Leaf sums;
     sums.rows.rows = static_cast<std::uint64_t>(result.integer(row, 1));

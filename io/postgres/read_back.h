@@ -45,6 +45,8 @@ std::map<std::uint32_t, std::uint64_t> rows_by_transaction(Connection& connectio
 // is changed.
 using Place = std::uint64_t;
 std::string text_of_place(Place place);
+// From the binary form of a ctid.
+Place place_of_field(std::span<const std::byte> ctid);
 // '{"(0,1)","(0,2)"}', for a parameter of type tid[].
 std::string array_of_places(std::span<const Place> places);
 

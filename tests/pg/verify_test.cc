@@ -179,7 +179,7 @@ TEST_F(Verify, ARowThatTheTargetCannotHoldIsMissing) {
   ASSERT_EQ(report["differences"].size(), 1u) << report;
   EXPECT_EQ(report["differences"][0]["kind"], "missing");
   EXPECT_EQ(report["differences"][0]["key"], Json({{"id", 2}}));
-  EXPECT_NE(report["differences"][0]["unfit"].get<std::string>().find("storage_class"), std::string::npos);
+  EXPECT_NE(report["differences"][0]["reason"].get<std::string>().find("storage_class"), std::string::npos);
   EXPECT_EQ(verify({"--repair"}).exit_status, 4);
 }
 
