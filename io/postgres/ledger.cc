@@ -359,10 +359,8 @@ std::vector<WorkRecord> list_work(Connection& connection, const std::string& run
       seal.digest.total = {parse_digest(result.text(row, 9)), seal.rows_loaded};
       seal.digest.leaves = unpack_leaves(bytes_of_text(result.text(row, 10)));
       record.transaction = static_cast<std::uint32_t>(result.integer(row, 11));
-      record.server_sums = !result.is_null(row, 12);
-      if (record.server_sums) {
-        unpack_server_sums(bytes_of_text(result.text(row, 12)), seal.digest.leaves);
-      }
+      record.server_sums = !result.is_null(row, 12) &&
+                           unpack_server_sums(bytes_of_text(result.text(row, 12)), seal.digest.leaves);
     }
     work.push_back(std::move(record));
   }

@@ -57,7 +57,7 @@ struct WorkRecord {
   bool done = false;
   std::uint32_t transaction = 0;  // the low half of the xid that loaded it
   RangeSeal seal;                 // when done
-  bool server_sums = false;       // the leaves of the seal have them
+  bool server_sums = false;       // the leaves of the seal have them, as we make them now
 };
 
 struct StepRecord {
