@@ -253,6 +253,27 @@ TEST_F(Verify, SumsOfAnEarlierHashAreNotComparedWithOurs) {
 
 // ---- types of the target's own ----
 
+// A digit left out would make two values equal, and another form of a date two equal values different.
+TEST_F(Verify, ComparesTextsInOneFormWhateverTheRolesSettings) {
+  make_source(
+      "CREATE TABLE t(id INTEGER PRIMARY KEY, n TEXT, d TEXT, z TEXT, i TEXT); INSERT INTO t VALUES (1, "
+      "'{0.1,0.3}', '{2024-02-29}', '{\"2024-02-29 12:00:00+00\"}', '{\"1 day -02:00:00\"}')");
+  execute(target_,
+          "CREATE TABLE t(id bigint PRIMARY KEY, n float8[], d date[], z timestamptz[], i interval[]); "
+          "INSERT INTO "
+          "t VALUES (1, '{0.1,0.3}', '{2024-02-29}', '{2024-02-29 12:00:00+00}', '{1 day -02:00:00}')");
+  for (const char* setting : {"extra_float_digits = -3", "datestyle = 'German'",
+                              "timezone = 'Asia/Kathmandu'", "intervalstyle = 'sql_standard'"}) {
+    execute(target_, "ALTER DATABASE verify_test SET " + std::string(setting));
+  }
+  EXPECT_EQ(verify().exit_status, 0) << verify().out;
+  execute(target_, "UPDATE t SET n = '{0.1,0.30000000000000004}'");
+  const Json report = verify_json({"--show-values"}, 4);
+  ASSERT_EQ(report["differences"].size(), 1u) << report;
+  EXPECT_EQ(report["differences"][0]["columns"], Json({"n"}));
+  EXPECT_EQ(report["differences"][0]["values"][0]["target"], "{0.1,0.30000000000000004}") << report;
+}
+
 TEST_F(Verify, ComparesTypesThatTheServerRewrites) {
   make_source(
       "CREATE TABLE t(id INTEGER PRIMARY KEY, c TEXT, e TEXT, l TEXT, a TEXT, v TEXT);"
