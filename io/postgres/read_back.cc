@@ -147,12 +147,14 @@ std::vector<PrintedRow> print_places(Connection& connection, const TablePlan& pl
     const ColumnPlan& planned = plan.columns[column];
     const std::string name = quote_identifier(planned.target);
     const std::string slice = "(" + name + ", 1, " + std::to_string(characters) + ")";
+    const bool own_type = !planned.type_name.empty() || planned.compared_as_text;
     if (planned.type == PgType::bytea) {
       list += ", '\\x' || encode(substr" + slice + ", 'hex')";
-    } else if (planned.type == PgType::text && planned.type_name.empty() && !planned.compared_as_text) {
+    } else if (planned.type == PgType::text && !own_type) {
       list += ", substr" + slice;
     } else {
-      list += ", left(" + name + "::text, " + std::to_string(characters) + ")";
+      list += ", left(" + (own_type ? printed_form(name) : name + "::text") + ", " +
+              std::to_string(characters) + ")";
     }
   }
   const Result result =
@@ -197,14 +199,15 @@ void sum_blocks(Connection& connection, const TablePlan& plan, const BlockRange&
     leaf = "coalesce(width_bucket(" + quote_identifier(plan.columns[plan.key_columns.front()].target) +
            ", '{" + begins + "}'::bigint[]), 0)";
   }
-  // Compiling the expression saves a tenth of the query and costs the session 100 ms, for loading the compiler.
+  // Compiling the expression saves a tenth of the query and costs the session 100 ms, for loading the
+  // compiler.
   std::optional<Transaction> own;
   if (!connection.in_transaction())
     own.emplace(connection, "SET LOCAL jit = off", TransactionMode::read_only);
   // Grouping by a constant would still compare it in every row, an eighth of the query.
-  const Result result = connection.execute("SELECT " + leaf + ", count(*), coalesce(sum(" + server_hash_sql(plan) +
-                                           "), 0) FROM " + quoted_name(plan) + where_in(blocks) +
-                                           (by_leaf ? " GROUP BY 1" : ""));
+  const Result result = connection.execute("SELECT " + leaf + ", count(*), coalesce(sum(" +
+                                           server_hash_sql(plan) + "), 0) FROM " + quoted_name(plan) +
+                                           where_in(blocks) + (by_leaf ? " GROUP BY 1" : ""));
   for (std::size_t row = 0; row < result.rows(); ++row) {
     Leaf sums;
     sums.rows.rows = static_cast<std::uint64_t>(result.integer(row, 1));

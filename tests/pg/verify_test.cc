@@ -295,6 +295,23 @@ TEST_F(Verify, ComparesTypesThatTheServerRewrites) {
   EXPECT_NE(repair.err.find("integer[]"), std::string::npos) << repair.err;
 }
 
+// A cast to text runs what its owner wrote, and as whoever verifies.
+TEST_F(Verify, RunsNoCastOfATypesOwner) {
+  make_source("CREATE TABLE t(k TEXT PRIMARY KEY, n INTEGER); INSERT INTO t VALUES ('sad', 1)");
+  execute(target_, "CREATE TYPE mood AS ENUM ('sad', 'happy')");
+  execute(
+      target_,
+      "CREATE TABLE t(k mood PRIMARY KEY, n bigint); INSERT INTO t VALUES ('sad', 1), ('happy', 2); CREATE "
+      "FUNCTION print(mood) RETURNS text LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'a cast was run'; "
+      "END$$; "
+      "CREATE CAST (mood AS text) WITH FUNCTION print(mood)");
+  EXPECT_THROW(execute(target_, "SELECT k::text FROM t"), std::runtime_error);
+  const Json report = verify_json({"--show-values"}, 4);
+  ASSERT_EQ(report["differences"].size(), 1u) << report;
+  EXPECT_EQ(report["differences"][0]["kind"], "extraneous");
+  EXPECT_EQ(report["differences"][0]["key"], Json({{"k", "happy"}}));
+}
+
 // ---- repair ----
 
 TEST_F(Verify, ARepairAsksForNoMoreThanItNeeds) {
