@@ -17,6 +17,13 @@ namespace {
 // Raised when the tables below change shape. A ledger of a newer sluice is refused, not guessed at.
 constexpr int kLedgerFormat = 3;
 
+void refuse_newer_ledger(Connection& connection) {
+  const Result formats = connection.execute("SELECT max(format) FROM sluice.run");
+  if (formats.is_null(0, 0) || formats.integer(0, 0) <= kLedgerFormat) return;
+  throw Error(Fault::target_refused, "the ledger was written by a newer sluice",
+              "use that version; sluice verify --scan compares without the ledger");
+}
+
 constexpr const char* kTables = R"sql(
 CREATE TABLE IF NOT EXISTS sluice.run (
   run_id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -196,14 +203,12 @@ void install_ledger(Connection& connection) {
           .set_sqlstate(error.sqlstate());
     }
   }
-  const Result formats = connection.execute("SELECT max(format) FROM sluice.run");
-  if (!formats.is_null(0, 0) && formats.integer(0, 0) > kLedgerFormat) {
-    throw Error(Fault::target_refused, "the ledger was written by a newer sluice", "use that version");
-  }
+  refuse_newer_ledger(connection);
 }
 
 std::vector<RunRecord> list_runs(Connection& connection) {
   const ReadScope scope(connection);
+  refuse_newer_ledger(connection);
   const Result result =
       connection.execute(std::string("SELECT ") + kRunColumns + " FROM sluice.run ORDER BY started_at");
   std::vector<RunRecord> runs;

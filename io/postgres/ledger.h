@@ -75,7 +75,8 @@ bool ledger_exists(Connection& connection);
 // False for one that an earlier sluice made and none of this version has written to.
 bool ledger_is_current(Connection& connection);
 
-// Oldest first.
+// Oldest first. Throws Error (target_refused) for a ledger of a newer sluice: whoever reads the ledger begins
+// here.
 std::vector<RunRecord> list_runs(Connection& connection);
 
 // `table_plans`: per table, as JSON, for whoever verifies later. `rebuild`: steps beyond those of the plan,

@@ -463,6 +463,35 @@ TEST_F(Verify, RefusesARoleThatMayNotRead) {
   expect_refusal(verify({}, role), 20, "row-level security");
 }
 
+TEST_F(Verify, RefusesALedgerOfANewerSluice) {
+  make_source(kSource);
+  migrate();
+  execute(target_, "UPDATE sluice.run SET format = format + 1");
+  constexpr const char* kWords = "the ledger was written by a newer sluice";
+  expect_refusal(verify(), 20, kWords);
+  expect_refusal(run_command({sluice_program(), "status", target_}), 20, kWords);
+  expect_refusal(run_command({sluice_program(), "migrate", source(), target_}), 20, kWords);
+  EXPECT_EQ(verify({"--scan"}).exit_status, 0);
+  // A repair is recorded in it.
+  execute(target_, "DELETE FROM t WHERE id = 5");
+  const CommandResult repair = verify({"--scan", "--repair"});
+  EXPECT_EQ(repair.exit_status, 20);
+  EXPECT_NE(repair.err.find(kWords), std::string::npos) << repair.err;
+  EXPECT_EQ(query_value(target_, "SELECT count(*) FROM t"), "49999");
+}
+
+TEST_F(Verify, RefusesAPlanOfTheLedgerThatCannotBeRead) {
+  make_source(kSource);
+  migrate();
+  for (const char* plan : {"'[]'", "'{\"format\": \"one\"}'", "json_strip_nulls(plan)::jsonb - 'columns'",
+                           "plan::jsonb || '{\"digest_format\": 99}'"}) {
+    execute(target_,
+            std::string("UPDATE sluice.run_table SET plan = (") + plan + ")::json WHERE target = 't'");
+    expect_refusal(verify(), 20, "--scan");
+  }
+  EXPECT_EQ(verify({"--scan"}).exit_status, 0);
+}
+
 TEST_F(Verify, RefusesFlagsThatContradict) {
   make_source(kSource);
   expect_refusal(verify({"--repair", "--sample", "5"}), 2, "--sample");
