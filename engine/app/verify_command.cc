@@ -106,7 +106,7 @@ class Verification {
 
   // The newest run that loaded this source into this schema. Tables that came from elsewhere are refused.
   std::optional<RunRecord> find_run() {
-    if (!ledger_exists(primary())) return std::nullopt;
+    if (!ledger_exists(primary(), LedgerUse::read)) return std::nullopt;
     const std::string source = snapshot_->path().string();
     std::optional<RunRecord> found;
     std::vector<RunRecord> others;

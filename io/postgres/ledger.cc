@@ -164,18 +164,33 @@ RunState parse_run_state(std::string_view name) {
               "it was written by a newer sluice; use that one");
 }
 
-bool ledger_exists(Connection& connection) {
+bool ledger_exists(Connection& connection, LedgerUse use) {
   const ReadScope scope(connection);
+  const bool reads = use == LedgerUse::read;
+  const auto refuse = [&] {
+    const std::string user = quote_identifier(connection.user());
+    throw Error(Fault::target_refused,
+                std::string("no privilege to ") + (reads ? "read" : "use") + " the ledger (schema sluice)",
+                reads ? "run as its owner: GRANT USAGE ON SCHEMA sluice TO " + user +
+                            "; GRANT SELECT ON ALL TABLES IN SCHEMA sluice TO " + user +
+                            " (sluice verify --scan does without the ledger)"
+                      : "run as its owner: GRANT USAGE, CREATE ON SCHEMA sluice TO " + user +
+                            "; GRANT ALL ON ALL TABLES IN SCHEMA sluice TO " + user);
+  };
   const Result schema = connection.execute(
       "SELECT n.oid IS NOT NULL AND NOT has_schema_privilege(n.oid, 'USAGE') FROM (SELECT "
       "to_regnamespace('sluice')::oid AS oid) n");
-  if (!schema.is_null(0, 0) && schema.boolean(0, 0)) {
-    throw Error(Fault::target_refused, "no privilege to use the ledger (schema sluice)",
-                "run as its owner: GRANT USAGE, CREATE ON SCHEMA sluice TO " +
-                    quote_identifier(connection.user()) + "; GRANT ALL ON ALL TABLES IN SCHEMA sluice TO " +
-                    quote_identifier(connection.user()));
-  }
-  return connection.execute("SELECT to_regclass('sluice.run') IS NOT NULL").boolean(0, 0);
+  if (!schema.is_null(0, 0) && schema.boolean(0, 0)) refuse();
+  if (!connection.execute("SELECT to_regclass('sluice.run') IS NOT NULL").boolean(0, 0)) return false;
+  // What every reader of the ledger reads.
+  const bool readable =
+      !reads || connection
+                    .execute(
+                        "SELECT bool_and(has_table_privilege(to_regclass('sluice.' || name), 'SELECT')) FROM "
+                        "unnest('{run,run_table,work}'::text[]) name")
+                    .boolean(0, 0);
+  if (!readable) refuse();
+  return true;
 }
 
 bool ledger_is_current(Connection& connection) {

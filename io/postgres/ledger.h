@@ -71,7 +71,9 @@ struct StepRecord {
 
 // Creates schema and tables where they are missing.
 void install_ledger(Connection& connection);
-bool ledger_exists(Connection& connection);
+// Throws Error (target_refused) when the role may not see, and says what the use takes.
+enum class LedgerUse : std::uint8_t { read, write };
+bool ledger_exists(Connection& connection, LedgerUse use = LedgerUse::write);
 // False for one that an earlier sluice made and none of this version has written to.
 bool ledger_is_current(Connection& connection);
 

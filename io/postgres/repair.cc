@@ -57,6 +57,15 @@ bool prepare_record(Connection& connection) {
   }
 }
 
+// The columns that a repair fills, as literals.
+std::string sent_names(const TablePlan& plan) {
+  std::string names;
+  for (std::size_t i = 0; i < sent_columns(plan); ++i) {
+    names += (i == 0 ? "" : ", ") + quote_literal(plan.columns[i].target);
+  }
+  return names;
+}
+
 // The first thing of the table that would act on rows that come or go, as a replica or not. ALWAYS means
 // always.
 std::string what_would_act(Connection& connection, const TablePlan& plan, bool as_replica) {
@@ -83,10 +92,12 @@ RepairRights prepare_repair(Connection& connection, const std::vector<RepairNeed
     for (const auto& [wanted, privilege] :
          {std::pair(need.insert, "INSERT"), std::pair(need.remove, "DELETE")}) {
       if (!wanted) continue;
-      // INSERT on the columns is enough for COPY.
+      // INSERT on the columns that are sent is enough for COPY, and no less.
       const std::string question =
           std::string(privilege) == "INSERT"
-              ? "SELECT has_table_privilege($1, 'INSERT') OR has_any_column_privilege($1, 'INSERT')"
+              ? "SELECT has_table_privilege($1, 'INSERT') OR (SELECT bool_and(has_column_privilege($1, name, "
+                "'INSERT')) FROM unnest(ARRAY[" +
+                    sent_names(*need.plan) + "]::text[]) name)"
               : "SELECT has_table_privilege($1, 'DELETE')";
       if (!connection.execute(question, {table}).boolean(0, 0)) missing.emplace_back(privilege);
     }

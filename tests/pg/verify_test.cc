@@ -344,6 +344,22 @@ TEST_F(Verify, ARepairAsksForNoMoreThanItNeeds) {
   EXPECT_NE(status.out.find("public.words from " + source()), std::string::npos) << status.out;
 }
 
+TEST_F(Verify, ARepairAsksForEveryColumnThatItFills) {
+  make_source(kSource);
+  migrate();
+  const std::string reader = role_with("SELECT");
+  execute(
+      target_,
+      "GRANT INSERT ON sluice.repair TO verifier; GRANT INSERT (id, name) ON t TO verifier; DELETE FROM t "
+      "WHERE id = 5");
+  const CommandResult refused = verify({"--repair"}, reader);
+  EXPECT_EQ(refused.exit_status, 20);
+  EXPECT_NE(refused.err.find("GRANT INSERT ON \"public\".\"t\" TO \"verifier\""), std::string::npos)
+      << refused.err;
+  execute(target_, "GRANT INSERT (at, n) ON t TO verifier");
+  EXPECT_EQ(verify({"--repair"}, reader).exit_status, 0);
+}
+
 TEST_F(Verify, NothingOfTheTargetActsOnARepair) {
   make_source(
       "CREATE TABLE parent(id INTEGER PRIMARY KEY, name TEXT); CREATE TABLE child(id INTEGER PRIMARY KEY, p "
@@ -461,6 +477,32 @@ TEST_F(Verify, RefusesARoleThatMayNotRead) {
   std::string role = target_;
   role.replace(role.find("user=postgres"), 13, "user=verifier");
   expect_refusal(verify({}, role), 20, "row-level security");
+}
+
+TEST_F(Verify, ReadingTheLedgerTakesNoMoreThanToSeeIt) {
+  make_source(kSource);
+  migrate();
+  const std::string role = role_with("SELECT");
+  const auto expect_hint = [&](const CommandResult& result) {
+    EXPECT_EQ(result.exit_status, 20);
+    EXPECT_NE(
+        result.err.find("GRANT USAGE ON SCHEMA sluice TO \"verifier\"; GRANT SELECT ON ALL TABLES IN SCHEMA "
+                        "sluice TO \"verifier\" (sluice verify --scan"),
+        std::string::npos)
+        << result.err;
+  };
+  execute(target_, "REVOKE SELECT ON sluice.work FROM verifier");
+  expect_hint(verify({}, role));
+  execute(target_,
+          "REVOKE ALL ON ALL TABLES IN SCHEMA sluice FROM verifier; REVOKE USAGE ON SCHEMA sluice FROM "
+          "verifier");
+  expect_hint(verify({}, role));
+  expect_hint(run_command({sluice_program(), "status", role}));
+  EXPECT_EQ(verify({"--scan"}, role).exit_status, 0);
+  execute(
+      target_,
+      "GRANT USAGE ON SCHEMA sluice TO verifier; GRANT SELECT ON ALL TABLES IN SCHEMA sluice TO verifier");
+  EXPECT_EQ(verify({}, role).exit_status, 0);
 }
 
 TEST_F(Verify, RefusesALedgerOfANewerSluice) {
