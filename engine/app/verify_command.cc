@@ -89,7 +89,10 @@ class Verification {
           fmt::format("{} must be settled before the first row is read",
                       findings_.size() == 1 ? std::string("the finding above")
                                             : fmt::format("the {} findings above", findings_.size())),
-          "lines in brackets belong into a file for --config; --tables and --exclude leave tables out");
+          run_ || schema_elsewhere_.empty()
+              ? "lines in brackets belong into a file for --config; --tables and --exclude leave tables out"
+              : "this source was migrated into schema " + quote_identifier(schema_elsewhere_) +
+                    ": --schema " + quote_identifier(schema_elsewhere_));
     }
   }
 
@@ -111,7 +114,11 @@ class Verification {
     std::optional<RunRecord> found;
     std::vector<RunRecord> others;
     for (const RunRecord& run : list_runs(primary())) {
-      if (run.schema != options_.schema || run.state == RunState::superseded) continue;
+      if (run.state == RunState::superseded) continue;
+      if (run.schema != options_.schema) {
+        if (run.source == source) schema_elsewhere_ = run.schema;
+        continue;
+      }
       if (run.source == source) {
         found = run;
       } else {
@@ -472,6 +479,7 @@ class Verification {
   std::vector<std::unique_ptr<Connection>> replicas_;
   std::vector<TableLeaves> leaves_;  // of the source
   std::vector<bool> server_sums_;
+  std::string schema_elsewhere_;  // into which this source was migrated, too; empty: none
   std::vector<UnfitRow> unfit_rows_;
   std::unique_ptr<DifferenceFinder> finder_;
 };

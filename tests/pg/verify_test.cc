@@ -534,6 +534,14 @@ TEST_F(Verify, RefusesAPlanOfTheLedgerThatCannotBeRead) {
   EXPECT_EQ(verify({"--scan"}).exit_status, 0);
 }
 
+TEST_F(Verify, NamesTheSchemaThatTheSourceWasMigratedInto) {
+  make_source(kSource);
+  migrate({"--schema", "app"});
+  const CommandResult result = verify();
+  expect_refusal(result, 20, "the target has no such table");
+  EXPECT_NE(result.err.find("--schema \"app\""), std::string::npos) << result.err;
+}
+
 TEST_F(Verify, RefusesFlagsThatContradict) {
   make_source(kSource);
   expect_refusal(verify({"--repair", "--sample", "5"}), 2, "--sample");
