@@ -10,6 +10,7 @@
 #include "io/wire/row_encoder.h"
 #include "verify/merkle.h"
 #include "verify/row_digest.h"
+#include "verify/server_hash.h"
 
 namespace sluice {
 namespace {
@@ -290,7 +291,8 @@ std::vector<LeafPart> unpack_leaves(std::string_view bytes) {
 }
 
 std::string pack_server_sums(const std::vector<LeafPart>& leaves) {
-  Buffer buffer(leaves.size() * 16);
+  Buffer buffer(1 + leaves.size() * 16);
+  buffer.put_byte(std::byte{kServerHashFormat});
   for (const LeafPart& part : leaves) {
     buffer.put_int64(static_cast<std::int64_t>(part.server.high));
     buffer.put_int64(static_cast<std::int64_t>(part.server.low));
@@ -298,7 +300,10 @@ std::string pack_server_sums(const std::vector<LeafPart>& leaves) {
   return std::string(buffer.view());
 }
 
-void unpack_server_sums(std::string_view bytes, std::vector<LeafPart>& leaves) {
+bool unpack_server_sums(std::string_view bytes, std::vector<LeafPart>& leaves) {
+  // Format 1 had no byte for it, and so another size.
+  if (bytes.size() % 16 != 1 || static_cast<std::uint8_t>(bytes.front()) != kServerHashFormat) return false;
+  bytes.remove_prefix(1);
   if (bytes.size() != leaves.size() * 16) {
     throw Error(Fault::internal, "the ledger holds sums that cannot be read");
   }
@@ -307,6 +312,7 @@ void unpack_server_sums(std::string_view bytes, std::vector<LeafPart>& leaves) {
     leaves[i].server = {static_cast<std::uint64_t>(load_int64(sum)),
                         static_cast<std::uint64_t>(load_int64(sum + 8))};
   }
+  return true;
 }
 
 }  // namespace sluice

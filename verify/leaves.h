@@ -121,8 +121,9 @@ std::vector<RangeNumber> ranges_of_leaf(const TablePlan& plan, const TableLeaves
 // (Fault::internal) on anything else.
 std::string pack_leaves(const std::vector<LeafPart>& leaves);
 std::vector<LeafPart> unpack_leaves(std::string_view bytes);
-// The server's sums of the same parts, in the same order.
+// The server's sums of the same parts, in the same order. unpack_server_sums returns false, and leaves the
+// parts as they are, when the sums are not of kServerHashFormat.
 std::string pack_server_sums(const std::vector<LeafPart>& leaves);
-void unpack_server_sums(std::string_view bytes, std::vector<LeafPart>& leaves);
+[[nodiscard]] bool unpack_server_sums(std::string_view bytes, std::vector<LeafPart>& leaves);
 
 }  // namespace sluice

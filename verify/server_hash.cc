@@ -40,10 +40,12 @@ constexpr std::size_t kBlock = 12;
 struct Lookup3 {
   std::uint32_t a, b, c;
 
-  // With the size, which is known beforehand, and the seed in it. REQUIRES: seed != 0, for which the server
-  // leaves the state as it is.
+  // With the size, which is known beforehand, and the seed in it; 0 leaves the state as it is, as on the
+  // server.
   Lookup3(std::size_t size, std::uint64_t seed)
       : a(0x9e3779b9 + static_cast<std::uint32_t>(size) + 3923095), b(a), c(a) {
+    if (seed == 0) [[unlikely]]
+      return;
     a += static_cast<std::uint32_t>(seed >> 32);
     b += static_cast<std::uint32_t>(seed);
     mix();
@@ -204,7 +206,8 @@ const TypeHash* hash_of_type(PgType type) {
 }
 
 // Of the column's place, so that equal values of two columns do not cancel out, nor zeros, which hash to the
-// seed. Outputs of splitmix64 (Steele, Lea and Flood, 2014): seeds with a pattern would let some twenty zeros cancel.
+// seed. Outputs of splitmix64 (Steele, Lea and Flood, 2014): seeds with a pattern would let some twenty zeros
+// cancel.
 std::uint64_t seed_of(std::size_t column) {
   if (column == 0) return static_cast<std::uint64_t>(kServerHashSeed);
   std::uint64_t mixed = static_cast<std::uint64_t>(kServerHashSeed) + column * 0x9e3779b97f4a7c15U;
@@ -213,6 +216,11 @@ std::uint64_t seed_of(std::size_t column) {
   mixed ^= mixed >> 31;
   return mixed == 0 ? 1 : mixed;
 }
+
+// Why not the exclusive or itself: it and the sum of rows are too much alike, and two values that changed
+// places would cancel once in 10^8.
+std::uint64_t hash_of_row(std::uint64_t fields) { return hash_word(1, fields); }
+constexpr std::string_view kHashOfRow = "hashint8extended(1, ";
 
 // ---- pieces ----
 
@@ -293,7 +301,7 @@ std::string why_no_server_hash(const TablePlan& plan) {
 
 std::string server_hash_sql(const TablePlan& plan) {
   assert(why_no_server_hash(plan).empty());
-  std::string sql;
+  std::string sql(kHashOfRow);
   for (std::size_t i = 0; i < plan.columns.size(); ++i) {
     const TypeHash& hash = *hash_of_type(plan.columns[i].type);
     const std::string seed = std::to_string(static_cast<std::int64_t>(seed_of(i)));
@@ -303,7 +311,7 @@ std::string server_hash_sql(const TablePlan& plan) {
     if (!plan.columns[i].not_null) field = "coalesce(" + field + ", 0)";
     sql += (i == 0 ? "" : " # ") + field;
   }
-  return sql;
+  return sql + ")";
 }
 
 ServerHasher::ServerHasher(const TablePlan& plan) {
@@ -325,7 +333,7 @@ std::uint64_t ServerHasher::hash(std::span<const std::byte> tuple) const {
   if (load_big_endian<std::uint16_t>(at) != fields_.size()) [[unlikely]]
     refuse_tuple();
   at += 2;
-  std::uint64_t row = 0;
+  std::uint64_t fields = 0;
   for (const FieldHasher& field : fields_) {
     need(4);
     const auto length = load_big_endian<std::int32_t>(at);
@@ -333,22 +341,23 @@ std::uint64_t ServerHasher::hash(std::span<const std::byte> tuple) const {
     if (length < 0) continue;  // a NULL counts as 0
     const auto size = static_cast<std::size_t>(length);
     need(size);
-    row ^= field.hash({at, size}, field.seed);
+    fields ^= field.hash({at, size}, field.seed);
     at += size;
   }
-  return row;
+  return hash_of_row(fields);
 }
 
 std::uint64_t ServerHasher::hash(std::span<const std::span<const std::byte>> pieces) const {
   if (pieces.size() == 1) return hash(pieces.front());
   PieceReader reader(pieces);
   if (reader.next<std::uint16_t>() != fields_.size()) refuse_tuple();
-  std::uint64_t row = 0;
+  std::uint64_t fields = 0;
   for (const FieldHasher& field : fields_) {
     const auto length = reader.next<std::int32_t>();
-    if (length >= 0) row ^= hash_in_pieces(reader, static_cast<std::size_t>(length), field.hash, field.seed);
+    if (length >= 0)
+      fields ^= hash_in_pieces(reader, static_cast<std::size_t>(length), field.hash, field.seed);
   }
-  return row;
+  return hash_of_row(fields);
 }
 
 }  // namespace sluice

@@ -2,7 +2,11 @@
 // A hash of a row that PostgreSQL can compute with functions it has, and that we compute from the binary COPY
 // tuple of the row: the server hashes what it stores, we hash what we sent, and no row travels back.
 //
-//   row      the exclusive or of its fields' hashes, each with a seed of its column; a NULL counts as 0
+//   row      the integer 1, hashed with a seed: the exclusive or of its fields' hashes, each with a seed of
+//   its
+//            column; a NULL counts as 0. The exclusive or alone would not do for rows that are added up: two
+//            values that change places cancel when no bit differs in both their hashes and those of their
+//            keys
 //   fields   the functions behind PostgreSQL's hash partitioning, which is why they can hardly change
 //            (src/backend/access/hash/hashfunc.c, with date.c, timestamp.c and uuid.c):
 //              text, varchar, bytea, uuid        their bytes
@@ -34,6 +38,10 @@
 #include "engine/model/plan.h"
 
 namespace sluice {
+
+// Raised when the hash of any row changes: sums that the ledger has of another are as good as none. 1 was the
+// exclusive or alone.
+inline constexpr std::uint8_t kServerHashFormat = 2;
 
 // The seed of the first column, "sluice" in ASCII; those of others come from splitmix64. Never 0, because 0.0
 // hashes to the seed and would be no different from NULL.

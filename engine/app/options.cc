@@ -8,6 +8,7 @@
 #include <array>
 #include <cctype>
 #include <charconv>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -371,6 +372,10 @@ void check_planning_options(const PlanningOptions& options) {
 void check_verify_options(const VerifyOptions& options) {
   if (options.repair_without_key && !options.repair) {
     throw Error(Fault::usage, "--repair-without-key says how to repair", "give it together with --repair");
+  }
+  // The range of the flag lets it pass, as would every comparison below.
+  if (std::isnan(options.sample_percent)) {
+    throw Error(Fault::usage, "--sample takes a number of percent, not nan", "--sample 5");
   }
   if (options.repair && options.sample_percent < 100) {
     throw Error(Fault::usage, "--sample leaves rows unread, and --repair would call the rest equal",

@@ -7,6 +7,7 @@
 
 #include "engine/app/words.h"
 #include "engine/model/error.h"
+#include "verify/leaves.h"
 
 namespace sluice {
 namespace {
@@ -14,6 +15,12 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int kRecordFormat = 1;
+
+// It came through a database, where anybody may have been at it: no fault of this program.
+[[noreturn]] void refuse_record() {
+  throw Error(Fault::target_refused, "the ledger holds a plan that cannot be read",
+              "--scan reads both sides and does without it");
+}
 
 constexpr std::array kRepairWords = {Word{"replace", BadText::replace}, Word{"strip", BadText::strip}};
 constexpr std::array kRowKeyWords = {Word{"ordered", RowKey::ordered_integer},
@@ -133,6 +140,7 @@ ColumnPlan column_of(const Json& record) {
 std::string plan_record_of(const TablePlan& table) {
   Json record;
   record["format"] = kRecordFormat;
+  record["digest_format"] = kDigestFormat;
   record["source"] = table.source;
   record["schema"] = table.schema;
   record["target"] = table.target;
@@ -150,7 +158,12 @@ TablePlan read_plan_record(std::string_view text) {
   try {
     const Json record = Json::parse(text);
     if (record.at("format").get<int>() > kRecordFormat) {
-      throw Error(Fault::target_refused, "the ledger was written by a newer sluice", "use that version");
+      throw Error(Fault::target_refused, "the ledger was written by a newer sluice",
+                  "use that version, or read both sides: --scan");
+    }
+    if (record.at("digest_format").get<int>() != kDigestFormat) {
+      throw Error(Fault::target_refused, "the ledger has digests of another form than this sluice makes",
+                  "use the version that wrote it, or read both sides: --scan");
     }
     TablePlan table;
     table.source = record.at("source").get<std::string>();
@@ -158,7 +171,7 @@ TablePlan read_plan_record(std::string_view text) {
     table.target = record.at("target").get<std::string>();
     const RowKey* key =
         value_of(std::span<const Word<RowKey>>(kRowKeyWords), record.at("row_key").get<std::string>());
-    if (key == nullptr) throw Error(Fault::internal, "the ledger holds a plan with an unknown key");
+    if (key == nullptr) refuse_record();
     table.row_key = *key;
     table.key_columns = record.at("key_columns").get<std::vector<std::size_t>>();
     table.rowid_name = record.at("rowid_name").get<std::string>();
@@ -167,10 +180,10 @@ TablePlan read_plan_record(std::string_view text) {
     const bool keys_are_columns =
         std::all_of(table.key_columns.begin(), table.key_columns.end(),
                     [&](std::size_t column) { return column < table.columns.size(); });
-    if (!keys_are_columns) throw Error(Fault::internal, "the ledger holds a plan whose key has no columns");
+    if (!keys_are_columns) refuse_record();
     return table;
   } catch (const Json::exception&) {
-    throw Error(Fault::internal, "the ledger holds a plan that cannot be read");
+    refuse_record();
   }
 }
 

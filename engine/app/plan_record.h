@@ -13,7 +13,7 @@ namespace sluice {
 std::string plan_record_of(const TablePlan& table);
 
 // The same table, as far as comparing needs it: without extents and remarks. Throws Error (target_refused)
-// for a record of a newer sluice, and (internal) for what is none.
+// for a record of a newer sluice, with digests of another format, or for what is none.
 TablePlan read_plan_record(std::string_view record);
 
 }  // namespace sluice

@@ -82,7 +82,7 @@ void print_run(Connection& connection, const RunRecord& run) {
 int status(const StatusOptions& options) {
   const TargetEndpoint endpoint = open_target(options.target, LocalTarget::must_exist);
   Connection connection(endpoint.conninfo);
-  if (!ledger_exists(connection)) {
+  if (!ledger_exists(connection, LedgerUse::read)) {
     std::cout << "no run of sluice in database " << connection.database() << "\n";
   } else {
     std::vector<RunRecord> runs = list_runs(connection);

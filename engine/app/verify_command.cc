@@ -100,7 +100,10 @@ class Verification {
           fmt::format("{} must be settled before the first row is read",
                       findings_.size() == 1 ? std::string("the finding above")
                                             : fmt::format("the {} findings above", findings_.size())),
-          "lines in brackets belong into a file for --config; --tables and --exclude leave tables out");
+          run_ || schema_elsewhere_.empty()
+              ? "lines in brackets belong into a file for --config; --tables and --exclude leave tables out"
+              : "this source was migrated into schema " + quote_identifier(schema_elsewhere_) +
+                    ": --schema " + quote_identifier(schema_elsewhere_));
     }
   }
 
@@ -125,11 +128,14 @@ class Verification {
   // digests of the same file stay good. Tables that came from another file last are refused.
   std::map<std::string, Loaded> find_loaded(const std::vector<const SourceTable*>& selected) {
     std::map<std::string, Loaded> own;
-    if (!ledger_exists(primary())) return own;
+    if (!ledger_exists(primary(), LedgerUse::read)) return own;
     const std::string source = snapshot_->path().string();
     std::map<std::string, Loaded> last;  // by table of the target
     for (const RunRecord& run : list_runs(primary())) {
-      if (run.schema != options_.schema) continue;
+      if (run.schema != options_.schema) {
+        if (run.source == source) schema_elsewhere_ = run.schema;
+        continue;
+      }
       for (const TableRecord& table : list_tables(primary(), run.run_id)) {
         last[table.target] = {run, table};
         if (run.source == source) own[table.source] = {run, table};
@@ -589,6 +595,7 @@ class Verification {
   std::vector<std::unique_ptr<Connection>> replicas_;
   std::vector<TableLeaves> leaves_;  // of the source
   std::vector<bool> server_sums_;
+  std::string schema_elsewhere_;  // into which this source was migrated, too; empty: none
   std::vector<UnfitRow> unfit_rows_;
   std::unique_ptr<DifferenceFinder> finder_;
   std::vector<std::size_t> mended_;  // tables that differed and are equal since the repair

@@ -28,12 +28,13 @@ std::string selected_columns(const TablePlan& plan) {
   std::string list;
   for (const ColumnPlan& column : plan.columns) {
     const std::string name = quote_identifier(column.target);
-    // What the type prints, which a cast need not be: 10.0.0.1::inet::text has a mask.
-    list += (list.empty() ? "" : ", ") +
-            (column.compared_as_text ? "CASE WHEN " + name + " IS NOT NULL THEN format('%s', " + name + ") END"
-                                     : name);
+    list += (list.empty() ? "" : ", ") + (column.compared_as_text ? printed_form(name) : name);
   }
   return list;
+}
+
+std::string printed_form(const std::string& column) {
+  return "CASE WHEN " + column + " IS NOT NULL THEN format('%s', " + column + ") END";
 }
 
 std::string quoted_sent_columns(const TablePlan& plan) {

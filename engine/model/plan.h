@@ -83,6 +83,9 @@ std::string quoted_name(const TablePlan& plan);
 std::string quoted_columns(const TablePlan& plan);
 // What to SELECT for a read-back: the same, and as text what is only compared as text.
 std::string selected_columns(const TablePlan& plan);
+// What the type of a quoted column prints, as SQL. A cast to text need not be that: 10.0.0.1::inet::text has
+// a mask, and the owner of a type can make it run a function of theirs.
+std::string printed_form(const std::string& column);
 // Without the generated ones.
 std::string quoted_sent_columns(const TablePlan& plan);
 std::size_t sent_columns(const TablePlan& plan);

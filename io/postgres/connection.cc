@@ -291,8 +291,11 @@ Transaction::Transaction(Connection& connection, const std::string& settings, Tr
   begin += mode == TransactionMode::read_only ? "READ ONLY; " : "READ WRITE; ";
   begin +=
       "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL bytea_output = 'hex'; "
+      "SET LOCAL extra_float_digits = 1; SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL intervalstyle = "
+      "'postgres'; "
       "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; "
       "SET LOCAL idle_in_transaction_session_timeout = 0; ";
+  if (mode != TransactionMode::read_write) begin += "SET LOCAL timezone = 'UTC'; ";
   connection.revive();
   if (connection.server_version() >= 170000) begin += "SET LOCAL transaction_timeout = 0; ";
   try {

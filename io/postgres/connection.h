@@ -85,7 +85,9 @@ class Connection {
 // Whatever the role, the database or the server set as defaults: READ COMMITTED, on which the claims rely,
 // unless asked for otherwise;
 // only pg_catalog on the search path, so that no function of another user is called by an unqualified
-// name; no timeouts; bytea in hex.
+// name; no timeouts; bytea in hex; reals with all their digits, dates and intervals in one form, because what
+// is compared as text must look the same wherever it is equal. The time zone is UTC where rows are read, and
+// the role's own where they are written: a default of the target's, such as CURRENT_DATE, may mean it.
 enum class TransactionMode : std::uint8_t {
   read_write,
   read_only,

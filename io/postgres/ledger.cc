@@ -17,6 +17,13 @@ namespace {
 // Raised when the tables below change shape. A ledger of a newer sluice is refused, not guessed at.
 constexpr int kLedgerFormat = 3;
 
+void refuse_newer_ledger(Connection& connection) {
+  const Result formats = connection.execute("SELECT max(format) FROM sluice.run");
+  if (formats.is_null(0, 0) || formats.integer(0, 0) <= kLedgerFormat) return;
+  throw Error(Fault::target_refused, "the ledger was written by a newer sluice",
+              "use that version; sluice verify --scan compares without the ledger");
+}
+
 constexpr const char* kTables = R"sql(
 CREATE TABLE IF NOT EXISTS sluice.run (
   run_id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -157,18 +164,33 @@ RunState parse_run_state(std::string_view name) {
               "it was written by a newer sluice; use that one");
 }
 
-bool ledger_exists(Connection& connection) {
+bool ledger_exists(Connection& connection, LedgerUse use) {
   const ReadScope scope(connection);
+  const bool reads = use == LedgerUse::read;
+  const auto refuse = [&] {
+    const std::string user = quote_identifier(connection.user());
+    throw Error(Fault::target_refused,
+                std::string("no privilege to ") + (reads ? "read" : "use") + " the ledger (schema sluice)",
+                reads ? "run as its owner: GRANT USAGE ON SCHEMA sluice TO " + user +
+                            "; GRANT SELECT ON ALL TABLES IN SCHEMA sluice TO " + user +
+                            " (sluice verify --scan does without the ledger)"
+                      : "run as its owner: GRANT USAGE, CREATE ON SCHEMA sluice TO " + user +
+                            "; GRANT ALL ON ALL TABLES IN SCHEMA sluice TO " + user);
+  };
   const Result schema = connection.execute(
       "SELECT n.oid IS NOT NULL AND NOT has_schema_privilege(n.oid, 'USAGE') FROM (SELECT "
       "to_regnamespace('sluice')::oid AS oid) n");
-  if (!schema.is_null(0, 0) && schema.boolean(0, 0)) {
-    throw Error(Fault::target_refused, "no privilege to use the ledger (schema sluice)",
-                "run as its owner: GRANT USAGE, CREATE ON SCHEMA sluice TO " +
-                    quote_identifier(connection.user()) + "; GRANT ALL ON ALL TABLES IN SCHEMA sluice TO " +
-                    quote_identifier(connection.user()));
-  }
-  return connection.execute("SELECT to_regclass('sluice.run') IS NOT NULL").boolean(0, 0);
+  if (!schema.is_null(0, 0) && schema.boolean(0, 0)) refuse();
+  if (!connection.execute("SELECT to_regclass('sluice.run') IS NOT NULL").boolean(0, 0)) return false;
+  // What every reader of the ledger reads.
+  const bool readable =
+      !reads || connection
+                    .execute(
+                        "SELECT bool_and(has_table_privilege(to_regclass('sluice.' || name), 'SELECT')) FROM "
+                        "unnest('{run,run_table,work}'::text[]) name")
+                    .boolean(0, 0);
+  if (!readable) refuse();
+  return true;
 }
 
 bool ledger_is_current(Connection& connection) {
@@ -196,14 +218,12 @@ void install_ledger(Connection& connection) {
           .set_sqlstate(error.sqlstate());
     }
   }
-  const Result formats = connection.execute("SELECT max(format) FROM sluice.run");
-  if (!formats.is_null(0, 0) && formats.integer(0, 0) > kLedgerFormat) {
-    throw Error(Fault::target_refused, "the ledger was written by a newer sluice", "use that version");
-  }
+  refuse_newer_ledger(connection);
 }
 
 std::vector<RunRecord> list_runs(Connection& connection) {
   const ReadScope scope(connection);
+  refuse_newer_ledger(connection);
   const Result result =
       connection.execute(std::string("SELECT ") + kRunColumns + " FROM sluice.run ORDER BY started_at");
   std::vector<RunRecord> runs;
@@ -359,10 +379,8 @@ std::vector<WorkRecord> list_work(Connection& connection, const std::string& run
       seal.digest.total = {parse_digest(result.text(row, 9)), seal.rows_loaded};
       seal.digest.leaves = unpack_leaves(bytes_of_text(result.text(row, 10)));
       record.transaction = static_cast<std::uint32_t>(result.integer(row, 11));
-      record.server_sums = !result.is_null(row, 12);
-      if (record.server_sums) {
-        unpack_server_sums(bytes_of_text(result.text(row, 12)), seal.digest.leaves);
-      }
+      record.server_sums = !result.is_null(row, 12) &&
+                           unpack_server_sums(bytes_of_text(result.text(row, 12)), seal.digest.leaves);
     }
     work.push_back(std::move(record));
   }

@@ -57,7 +57,7 @@ struct WorkRecord {
   bool done = false;
   std::uint32_t transaction = 0;  // the low half of the xid that loaded it
   RangeSeal seal;                 // when done
-  bool server_sums = false;       // the leaves of the seal have them
+  bool server_sums = false;       // the leaves of the seal have them, as we make them now
 };
 
 struct StepRecord {
@@ -71,11 +71,14 @@ struct StepRecord {
 
 // Creates schema and tables where they are missing.
 void install_ledger(Connection& connection);
-bool ledger_exists(Connection& connection);
+// Throws Error (target_refused) when the role may not see, and says what the use takes.
+enum class LedgerUse : std::uint8_t { read, write };
+bool ledger_exists(Connection& connection, LedgerUse use = LedgerUse::write);
 // False for one that an earlier sluice made and none of this version has written to.
 bool ledger_is_current(Connection& connection);
 
-// Oldest first.
+// Oldest first. Throws Error (target_refused) for a ledger of a newer sluice: whoever reads the ledger begins
+// here.
 std::vector<RunRecord> list_runs(Connection& connection);
 
 // `table_plans`: per table, as JSON, for whoever verifies later. `rebuild`: steps beyond those of the plan,

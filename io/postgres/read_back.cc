@@ -151,12 +151,14 @@ std::vector<PrintedRow> print_places(Connection& connection, const TablePlan& pl
     const ColumnPlan& planned = plan.columns[column];
     const std::string name = quote_identifier(planned.target);
     const std::string slice = "(" + name + ", 1, " + std::to_string(characters) + ")";
+    const bool own_type = !planned.type_name.empty() || planned.compared_as_text;
     if (planned.type == PgType::bytea) {
       list += ", '\\x' || encode(substr" + slice + ", 'hex')";
-    } else if (planned.type == PgType::text && planned.type_name.empty() && !planned.compared_as_text) {
+    } else if (planned.type == PgType::text && !own_type) {
       list += ", substr" + slice;
     } else {
-      list += ", left(" + name + "::text, " + std::to_string(characters) + ")";
+      list += ", left(" + (own_type ? printed_form(name) : name + "::text") + ", " +
+              std::to_string(characters) + ")";
     }
   }
   const Result result =

@@ -15,7 +15,8 @@ namespace sluice {
 namespace {
 
 // Asynchronous: the rows and their record share the write-ahead log, and settle_repair() has the last word.
-constexpr const char* kSettings = "SET LOCAL synchronous_commit = off; ";
+// Defaults of columns that are not sent are those of the role's own time zone.
+constexpr const char* kSettings = "SET LOCAL synchronous_commit = off; SET LOCAL timezone TO DEFAULT; ";
 constexpr const char* kWithoutTriggers = "SET LOCAL session_replication_role = replica; ";
 
 bool may_silence_triggers(Connection& connection) {
@@ -56,6 +57,15 @@ bool prepare_record(Connection& connection) {
                     user)
         .set_sqlstate(error.sqlstate());
   }
+}
+
+// The columns that a repair fills, as literals.
+std::string sent_names(const TablePlan& plan) {
+  std::string names;
+  for (std::size_t i = 0; i < sent_columns(plan); ++i) {
+    names += (i == 0 ? "" : ", ") + quote_literal(plan.columns[i].target);
+  }
+  return names;
 }
 
 // The first thing of the table that would act on rows that come or go, as a replica or not. ALWAYS means
@@ -164,10 +174,12 @@ RepairRights prepare_repair(Connection& connection, const std::vector<RepairNeed
     for (const auto& [wanted, privilege] :
          {std::pair(need.insert, "INSERT"), std::pair(need.remove, "DELETE")}) {
       if (!wanted) continue;
-      // INSERT on the columns is enough for COPY.
+      // INSERT on the columns that are sent is enough for COPY, and no less.
       const std::string question =
           std::string(privilege) == "INSERT"
-              ? "SELECT has_table_privilege($1, 'INSERT') OR has_any_column_privilege($1, 'INSERT')"
+              ? "SELECT has_table_privilege($1, 'INSERT') OR (SELECT bool_and(has_column_privilege($1, name, "
+                "'INSERT')) FROM unnest(ARRAY[" +
+                    sent_names(*need.plan) + "]::text[]) name)"
               : "SELECT has_table_privilege($1, 'DELETE')";
       if (!connection.execute(question, {table}).boolean(0, 0)) missing.emplace_back(privilege);
     }

@@ -235,6 +235,16 @@ TEST_F(DefaultsTest, OddFormsOfDatesAndNumbers) {
   EXPECT_EQ(value("SELECT sum(weight)::numeric(20, 6) FROM public.owner"), "2571857.142857");
 }
 
+// Rows of a target with defaults of its own are written where the role lives.
+TEST_F(DefaultsTest, TheTimeZoneIsTheRolesWhereDefaultsAreComputed) {
+  source("CREATE TABLE t (id INTEGER PRIMARY KEY); INSERT INTO t VALUES (1)");
+  execute(conninfo_,
+          "CREATE TABLE public.t (id bigint PRIMARY KEY, zone text DEFAULT current_setting('timezone'))");
+  set("timezone = 'Asia/Kathmandu'");
+  expect_exit(migrate({"--data-only"}), 0);
+  EXPECT_EQ(value("SELECT zone FROM public.t"), "Asia/Kathmandu");
+}
+
 TEST_F(DefaultsTest, BackslashesThatEscapeInPlainStrings) {
   set("standard_conforming_strings = off");
   set("backslash_quote = off");

@@ -221,7 +221,58 @@ TEST_F(Verify, SumsTheServersHashesOfTheLedger) {
             std::string::npos);
 }
 
+TEST_F(Verify, SumsOfTheServerShowNamesThatChangedPlaces) {
+  make_source(
+      "CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT); WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL "
+      "SELECT i + "
+      "1 FROM n WHERE i < 60000) INSERT INTO t SELECT i, 'name ' || i FROM n");
+  migrate({"--verify", "server"});
+  // Pairs whose hashes cancel where a row is no more than the exclusive or of its fields.
+  execute(
+      target_,
+      "UPDATE t SET name = 'name ' || v.other FROM (VALUES (333, 40473), (40473, 333), (2718, 7747), (7747, "
+      "2718)) v(id, other) WHERE t.id = v.id");
+  for (const std::vector<std::string>& flags :
+       {std::vector<std::string>{"--verify", "server"}, {"--verify", "server", "--scan"}}) {
+    const Json report = verify_json(flags, 4);
+    EXPECT_EQ(report["tables"][0]["level"], "server");
+    EXPECT_EQ(report["differences"].size(), 4u) << report;
+  }
+}
+
+TEST_F(Verify, SumsOfAnEarlierHashAreNotComparedWithOurs) {
+  make_source(kSource);
+  migrate({"--verify", "server"});
+  execute(target_, "UPDATE sluice.work SET server_sums = substr(server_sums, 2)");
+  const Json report = verify_json({"--verify", "server"}, 0);
+  for (const Json& table : report["tables"]) {
+    EXPECT_EQ(table["level"], "full");
+    EXPECT_NE(table["note"].get<std::string>().find("the ledger has no sums"), std::string::npos);
+  }
+}
+
 // ---- types of the target's own ----
+
+// A digit left out would make two values equal, and another form of a date two equal values different.
+TEST_F(Verify, ComparesTextsInOneFormWhateverTheRolesSettings) {
+  make_source(
+      "CREATE TABLE t(id INTEGER PRIMARY KEY, n TEXT, d TEXT, z TEXT, i TEXT); INSERT INTO t VALUES (1, "
+      "'{0.1,0.3}', '{2024-02-29}', '{\"2024-02-29 12:00:00+00\"}', '{\"1 day -02:00:00\"}')");
+  execute(target_,
+          "CREATE TABLE t(id bigint PRIMARY KEY, n float8[], d date[], z timestamptz[], i interval[]); "
+          "INSERT INTO "
+          "t VALUES (1, '{0.1,0.3}', '{2024-02-29}', '{2024-02-29 12:00:00+00}', '{1 day -02:00:00}')");
+  for (const char* setting : {"extra_float_digits = -3", "datestyle = 'German'",
+                              "timezone = 'Asia/Kathmandu'", "intervalstyle = 'sql_standard'"}) {
+    execute(target_, "ALTER DATABASE verify_test SET " + std::string(setting));
+  }
+  EXPECT_EQ(verify().exit_status, 0) << verify().out;
+  execute(target_, "UPDATE t SET n = '{0.1,0.30000000000000004}'");
+  const Json report = verify_json({"--show-values"}, 4);
+  ASSERT_EQ(report["differences"].size(), 1u) << report;
+  EXPECT_EQ(report["differences"][0]["columns"], Json({"n"}));
+  EXPECT_EQ(report["differences"][0]["values"][0]["target"], "{0.1,0.30000000000000004}") << report;
+}
 
 TEST_F(Verify, ComparesTypesThatTheServerRewrites) {
   make_source(
@@ -242,6 +293,23 @@ TEST_F(Verify, ComparesTypesThatTheServerRewrites) {
   const CommandResult repair = verify({"--repair"});
   EXPECT_EQ(repair.exit_status, 2);
   EXPECT_NE(repair.err.find("integer[]"), std::string::npos) << repair.err;
+}
+
+// A cast to text runs what its owner wrote, and as whoever verifies.
+TEST_F(Verify, RunsNoCastOfATypesOwner) {
+  make_source("CREATE TABLE t(k TEXT PRIMARY KEY, n INTEGER); INSERT INTO t VALUES ('sad', 1)");
+  execute(target_, "CREATE TYPE mood AS ENUM ('sad', 'happy')");
+  execute(
+      target_,
+      "CREATE TABLE t(k mood PRIMARY KEY, n bigint); INSERT INTO t VALUES ('sad', 1), ('happy', 2); CREATE "
+      "FUNCTION print(mood) RETURNS text LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'a cast was run'; "
+      "END$$; "
+      "CREATE CAST (mood AS text) WITH FUNCTION print(mood)");
+  EXPECT_THROW(execute(target_, "SELECT k::text FROM t"), std::runtime_error);
+  const Json report = verify_json({"--show-values"}, 4);
+  ASSERT_EQ(report["differences"].size(), 1u) << report;
+  EXPECT_EQ(report["differences"][0]["kind"], "extraneous");
+  EXPECT_EQ(report["differences"][0]["key"], Json({{"k", "happy"}}));
 }
 
 // ---- repair ----
@@ -274,6 +342,22 @@ TEST_F(Verify, ARepairAsksForNoMoreThanItNeeds) {
       "t01 words10");
   const CommandResult status = run_command({sluice_program(), "status", target_});
   EXPECT_NE(status.out.find("public.words from " + source()), std::string::npos) << status.out;
+}
+
+TEST_F(Verify, ARepairAsksForEveryColumnThatItFills) {
+  make_source(kSource);
+  migrate();
+  const std::string reader = role_with("SELECT");
+  execute(
+      target_,
+      "GRANT INSERT ON sluice.repair TO verifier; GRANT INSERT (id, name) ON t TO verifier; DELETE FROM t "
+      "WHERE id = 5");
+  const CommandResult refused = verify({"--repair"}, reader);
+  EXPECT_EQ(refused.exit_status, 20);
+  EXPECT_NE(refused.err.find("GRANT INSERT ON \"public\".\"t\" TO \"verifier\""), std::string::npos)
+      << refused.err;
+  execute(target_, "GRANT INSERT (at, n) ON t TO verifier");
+  EXPECT_EQ(verify({"--repair"}, reader).exit_status, 0);
 }
 
 TEST_F(Verify, NothingOfTheTargetActsOnARepair) {
@@ -393,6 +477,69 @@ TEST_F(Verify, RefusesARoleThatMayNotRead) {
   std::string role = target_;
   role.replace(role.find("user=postgres"), 13, "user=verifier");
   expect_refusal(verify({}, role), 20, "row-level security");
+}
+
+TEST_F(Verify, ReadingTheLedgerTakesNoMoreThanToSeeIt) {
+  make_source(kSource);
+  migrate();
+  const std::string role = role_with("SELECT");
+  const auto expect_hint = [&](const CommandResult& result) {
+    EXPECT_EQ(result.exit_status, 20);
+    EXPECT_NE(
+        result.err.find("GRANT USAGE ON SCHEMA sluice TO \"verifier\"; GRANT SELECT ON ALL TABLES IN SCHEMA "
+                        "sluice TO \"verifier\" (sluice verify --scan"),
+        std::string::npos)
+        << result.err;
+  };
+  execute(target_, "REVOKE SELECT ON sluice.work FROM verifier");
+  expect_hint(verify({}, role));
+  execute(target_,
+          "REVOKE ALL ON ALL TABLES IN SCHEMA sluice FROM verifier; REVOKE USAGE ON SCHEMA sluice FROM "
+          "verifier");
+  expect_hint(verify({}, role));
+  expect_hint(run_command({sluice_program(), "status", role}));
+  EXPECT_EQ(verify({"--scan"}, role).exit_status, 0);
+  execute(
+      target_,
+      "GRANT USAGE ON SCHEMA sluice TO verifier; GRANT SELECT ON ALL TABLES IN SCHEMA sluice TO verifier");
+  EXPECT_EQ(verify({}, role).exit_status, 0);
+}
+
+TEST_F(Verify, RefusesALedgerOfANewerSluice) {
+  make_source(kSource);
+  migrate();
+  execute(target_, "UPDATE sluice.run SET format = format + 1");
+  constexpr const char* kWords = "the ledger was written by a newer sluice";
+  expect_refusal(verify(), 20, kWords);
+  expect_refusal(run_command({sluice_program(), "status", target_}), 20, kWords);
+  expect_refusal(run_command({sluice_program(), "migrate", source(), target_}), 20, kWords);
+  EXPECT_EQ(verify({"--scan"}).exit_status, 0);
+  // A repair is recorded in it.
+  execute(target_, "DELETE FROM t WHERE id = 5");
+  const CommandResult repair = verify({"--scan", "--repair"});
+  EXPECT_EQ(repair.exit_status, 20);
+  EXPECT_NE(repair.err.find(kWords), std::string::npos) << repair.err;
+  EXPECT_EQ(query_value(target_, "SELECT count(*) FROM t"), "49999");
+}
+
+TEST_F(Verify, RefusesAPlanOfTheLedgerThatCannotBeRead) {
+  make_source(kSource);
+  migrate();
+  for (const char* plan : {"'[]'", "'{\"format\": \"one\"}'", "json_strip_nulls(plan)::jsonb - 'columns'",
+                           "plan::jsonb || '{\"digest_format\": 99}'"}) {
+    execute(target_,
+            std::string("UPDATE sluice.run_table SET plan = (") + plan + ")::json WHERE target = 't'");
+    expect_refusal(verify(), 20, "--scan");
+  }
+  EXPECT_EQ(verify({"--scan"}).exit_status, 0);
+}
+
+TEST_F(Verify, NamesTheSchemaThatTheSourceWasMigratedInto) {
+  make_source(kSource);
+  migrate({"--schema", "app"});
+  const CommandResult result = verify();
+  expect_refusal(result, 20, "the target has no such table");
+  EXPECT_NE(result.err.find("--schema \"app\""), std::string::npos) << result.err;
 }
 
 TEST_F(Verify, RefusesFlagsThatContradict) {

@@ -296,6 +296,12 @@ TEST_F(OptionsTest, WhatIsNotUnderstoodIsNamed) {
   }
 }
 
+TEST_F(OptionsTest, ASampleIsANumberOfPercent) {
+  for (const char* number : {"nan", "-nan", "0", "101", "inf", "some"}) {
+    EXPECT_TRUE(contains(refusal({"verify", "a.db", "dbname=x", "--sample", number}), "sample")) << number;
+  }
+}
+
 TEST_F(OptionsTest, ABadVariableIsNamed) {
   const Environment jobs("SLUICE_JOBS", "many");
   EXPECT_TRUE(contains(refusal({"migrate", "a.db"}), "jobs"));

@@ -455,5 +455,33 @@ TEST(PackedLeaves, AreRefusedWhenCut) {
   }
 }
 
+TEST(PackedServerSums, ReadBackExactly) {
+  std::vector<LeafPart> leaves(3);
+  for (std::uint64_t i = 0; i < 3; ++i) leaves[i].server = {UINT64_MAX - i, i};
+  std::vector<LeafPart> read(3);
+  ASSERT_TRUE(unpack_server_sums(pack_server_sums(leaves), read));
+  EXPECT_EQ(read, leaves);
+  std::vector<LeafPart> none;
+  EXPECT_TRUE(unpack_server_sums(pack_server_sums({}), none));
+}
+
+TEST(PackedServerSums, OfAnotherHashAreNone) {
+  for (const std::size_t size : {0u, 1u, 16u}) {
+    std::vector<LeafPart> leaves(size);
+    std::string packed = pack_server_sums(leaves);
+    packed[0] = static_cast<char>(packed[0] + 1);
+    EXPECT_FALSE(unpack_server_sums(packed, leaves)) << size;
+    // The first format had no byte for its number. Here its first sum begins with ours.
+    std::string first(size * 16, '\2');
+    EXPECT_FALSE(unpack_server_sums(first, leaves)) << size;
+  }
+}
+
+TEST(PackedServerSums, AreRefusedWhenCut) {
+  std::vector<LeafPart> leaves(2);
+  const std::string packed = pack_server_sums(leaves);
+  EXPECT_THROW(static_cast<void>(unpack_server_sums(packed.substr(0, 17), leaves)), Error);
+}
+
 }  // namespace
 }  // namespace sluice
