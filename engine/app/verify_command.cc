@@ -100,7 +100,7 @@ class Verification {
           fmt::format("{} must be settled before the first row is read",
                       findings_.size() == 1 ? std::string("the finding above")
                                             : fmt::format("the {} findings above", findings_.size())),
-          run_ || schema_elsewhere_.empty()
+          tables_from_ledger_ > 0 || schema_elsewhere_.empty()
               ? "lines in brackets belong into a file for --config; --tables and --exclude leave tables out"
               : "this source was migrated into schema " + quote_identifier(schema_elsewhere_) +
                     ": --schema " + quote_identifier(schema_elsewhere_));
@@ -457,6 +457,12 @@ class Verification {
     }
     count_repaired();
     outcome.refused = refused.size();
+    if (!rights.without_triggers) {
+      outcome.advice =
+          "where foreign keys are in the way, a superuser can let the role suspend them: GRANT SET "
+          "ON PARAMETER session_replication_role TO " +
+          quote_identifier(primary().user());
+    }
     outcome.equal = true;
     bool any_left = false;
     for (std::size_t i = 0; i < report_.tables.size(); ++i) {

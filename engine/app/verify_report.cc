@@ -205,13 +205,16 @@ std::string verify_report_text(const VerifyReport& report) {
                         counted(report.differences_unnamed, "row"));
   }
   if (report.repair) {
+    const bool any = report.repair->rows_deleted + report.repair->rows_inserted > 0;
     text += fmt::format("repair: {} deleted, {} inserted{}\n", counted(report.repair->rows_deleted, "row"),
                         counted(report.repair->rows_inserted, "row"),
-                        report.repair->recorded ? "; recorded in sluice.repair as " + report.repair->id
-                                                : "; not recorded: the database has no ledger, and the role "
-                                                  "may not make one");
+                        !any                      ? ""
+                        : report.repair->recorded ? "; recorded in sluice.repair as " + report.repair->id
+                                                  : "; not recorded: the database has no ledger, and the "
+                                                    "role may not make one");
     if (report.repair->refused > 0)
-      text += fmt::format("the target refuses {}, named above\n", counted(report.repair->refused, "row"));
+      text += fmt::format("the target refuses {}, named above{}\n", counted(report.repair->refused, "row"),
+                          report.repair->advice.empty() ? "" : ": " + report.repair->advice);
     if (report.repair->ended_early)
       text += "the repair did not come to its end; the differences above are those from before it\n";
   }

@@ -35,6 +35,7 @@ struct RepairOutcome {
   std::uint64_t rows_deleted = 0;
   std::uint64_t rows_inserted = 0;
   std::uint64_t refused = 0;  // rows that the target did not take or let go
+  std::string advice;         // about those; may be empty
   bool recorded = false;
   bool equal = false;        // after it
   bool ended_early = false;  // by an error or a stop: the differences are those from before it

@@ -52,9 +52,9 @@ bool prepare_record(Connection& connection) {
     if (error.fault() != Fault::target_refused || error.sqlstate() != "42501") throw;
     throw Error(Fault::target_refused,
                 std::string("the ledger cannot take the record of a repair: ") + error.what(),
-                "run as its owner: sluice migrate once, which brings it up to date, then GRANT INSERT ON "
-                "sluice.repair TO " +
-                    user)
+                "run as its owner: GRANT SELECT ON ALL TABLES IN SCHEMA sluice TO " + user +
+                    "; GRANT INSERT ON sluice.repair TO " + user +
+                    " (sluice migrate makes that table where an earlier one made the ledger)")
         .set_sqlstate(error.sqlstate());
   }
 }
