@@ -3,22 +3,18 @@
 // it.
 
 #include <fmt/format.h>
-#include <sqlite3.h>
 
 #include <CLI/CLI.hpp>
-#include <atomic>
 #include <chrono>
-#include <cstring>
 #include <filesystem>
 #include <functional>
 #include <iostream>
-#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
-#include <thread>
 #include <vector>
 
+#include "bench/bare_scan.h"
 #include "bench/figures.h"
 #include "datasets/dataset.h"
 #include "engine/app/profile.h"
@@ -41,30 +37,6 @@ struct Options {
   double ratio_max = 1.3;
 };
 
-// ---- the bare scan ----
-
-// It shares no code with ours, so that the floor does not sink when that becomes slow.
-struct Close {
-  void operator()(sqlite3* database) const { sqlite3_close(database); }
-  void operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
-};
-using Database = std::unique_ptr<sqlite3, Close>;
-using Statement = std::unique_ptr<sqlite3_stmt, Close>;
-
-Database open(const fs::path& file) {
-  sqlite3* raw = nullptr;
-  const int code = sqlite3_open_v2(file.c_str(), &raw, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, nullptr);
-  Database database(raw);
-  if (code != SQLITE_OK) throw std::runtime_error(sqlite3_errmsg(raw));
-  return database;
-}
-
-struct BareRange {
-  std::string sql;
-  std::int64_t first;
-  std::int64_t last;
-};
-
 std::vector<BareRange> ranges_of(const MigrationPlan& plan) {
   std::vector<BareRange> ranges;
   for (const TablePlan& table : plan.tables) {
@@ -77,84 +49,6 @@ std::vector<BareRange> ranges_of(const MigrationPlan& plan) {
     }
   }
   return ranges;
-}
-
-// Every byte, eight at a time.
-std::uint64_t touch(const void* bytes, std::size_t size) {
-  const auto* at = static_cast<const unsigned char*>(bytes);
-  std::uint64_t sum = 0;
-  for (; size >= 8; at += 8, size -= 8) {
-    std::uint64_t word;
-    std::memcpy(&word, at, sizeof word);
-    sum += word;
-  }
-  for (; size > 0; ++at, --size) sum += *at;
-  return sum;
-}
-
-// A sum over all that was read, so that the compiler has to read it.
-std::uint64_t scan_bare(sqlite3* database, const BareRange& range, std::uint64_t& rows) {
-  sqlite3_stmt* raw = nullptr;
-  if (sqlite3_prepare_v2(database, range.sql.c_str(), -1, &raw, nullptr) != SQLITE_OK) {
-    throw std::runtime_error(sqlite3_errmsg(database));
-  }
-  const Statement statement(raw);
-  sqlite3_bind_int64(raw, 1, range.first);
-  sqlite3_bind_int64(raw, 2, range.last);
-  const int columns = sqlite3_column_count(raw);
-  std::uint64_t sum = 0;
-  int code = 0;
-  while ((code = sqlite3_step(raw)) == SQLITE_ROW) {
-    ++rows;
-    for (int i = 0; i < columns; ++i) {
-      sqlite3_value* const value = sqlite3_column_value(raw, i);
-      switch (sqlite3_value_type(value)) {
-        case SQLITE_INTEGER:
-          sum += static_cast<std::uint64_t>(sqlite3_value_int64(value));
-          break;
-        case SQLITE_FLOAT: {
-          const double real = sqlite3_value_double(value);
-          sum += touch(&real, sizeof real);
-          break;
-        }
-        case SQLITE_TEXT: {
-          const void* text = sqlite3_value_text(value);
-          sum += touch(text, static_cast<std::size_t>(sqlite3_value_bytes(value)));
-          break;
-        }
-        case SQLITE_BLOB: {
-          const void* blob = sqlite3_value_blob(value);
-          sum += touch(blob, static_cast<std::size_t>(sqlite3_value_bytes(value)));
-          break;
-        }
-        default:
-          break;
-      }
-    }
-  }
-  if (code != SQLITE_DONE) throw std::runtime_error(sqlite3_errmsg(database));
-  return sum;
-}
-
-std::uint64_t scan_all_bare(const std::vector<Database>& databases, const std::vector<BareRange>& ranges) {
-  std::atomic<std::size_t> next{0};
-  std::atomic<std::uint64_t> sum{0};
-  std::atomic<std::uint64_t> rows{0};
-  std::vector<std::thread> threads;
-  for (const Database& database : databases) {
-    threads.emplace_back([&] {
-      std::uint64_t mine = 0;
-      std::uint64_t seen = 0;
-      for (std::size_t i = next++; i < ranges.size(); i = next++)
-        mine += scan_bare(database.get(), ranges[i], seen);
-      sum += mine;
-      rows += seen;
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
-  static std::atomic<std::uint64_t> kept;
-  kept = sum.load();
-  return rows;
 }
 
 // ---- figures ----
@@ -188,15 +82,16 @@ bool run(const Options& options) {
   wishes.lanes = options.threads;
   const MigrationPlan plan = plan_migration(snapshot.catalog(), outlines, wishes);
   const std::vector<BareRange> ranges = ranges_of(plan);
-  std::vector<Database> databases;
-  for (std::size_t i = 0; i < options.threads; ++i) databases.push_back(open(file));
+  std::vector<File> databases;
+  for (std::size_t i = 0; i < options.threads; ++i) databases.push_back(open_file(file));
   Console console(ProgressMode::none);
   const StopRequest stop;
 
   fmt::print("{} rows, {} bytes, {} ranges, {} threads, {} pairs; load average {:.1f}\n", rows,
              fs::file_size(file), ranges.size(), options.threads, options.repetitions, load_average());
   const auto bare = [&] {
-    if (scan_all_bare(databases, ranges) != rows) throw std::runtime_error("the bare scan missed rows");
+    if (scan_bare(databases, ranges, Values::touched) != rows)
+      throw std::runtime_error("the bare scan missed rows");
   };
   const auto profile = [&] {
     std::uint64_t seen = 0;

@@ -17,6 +17,9 @@ struct StreamCut {
   std::size_t pieces = 1;
 };
 
+// no: the server takes the rows apart, and throws them away (COPY ... WHERE false).
+enum class Stored : std::uint8_t { no, yes };
+
 class RecordedStreams {
  public:
   // Takes the tables out of `schema`, each in so many runs of blocks. The streams live in memory files, not
@@ -31,7 +34,7 @@ class RecordedStreams {
   // connections. Each is a thread that takes the next stream and wraps it into a transaction of its own.
   // Throws std::runtime_error with what the server said, or when it counted other rows than were recorded.
   [[nodiscard]] FloorTime replay(const std::string& conninfo, const std::string& schema,
-                                 std::size_t connections) const;
+                                 std::size_t connections, Stored stored = Stored::yes) const;
 
   [[nodiscard]] std::size_t count() const { return streams_.size(); }
   [[nodiscard]] std::uint64_t bytes() const;

@@ -7,6 +7,7 @@
 #include <pwd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -169,7 +170,9 @@ bool RunningCommand::ended_by(Clock::time_point moment) {
     if (ready < 0 && errno != EINTR) fail("poll");
   }
   int status = 0;
-  if (::waitpid(pid_, &status, 0) < 0) fail("waitpid");
+  rusage usage{};
+  if (::wait4(pid_, &status, 0, &usage) < 0) fail("wait4");
+  result_.peak_memory_bytes = static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
   ::close(std::exchange(pidfd_, -1));
   result_.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
   result_.exit_status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);

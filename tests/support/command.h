@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -44,6 +45,7 @@ struct CommandResult {
   std::string out;
   std::string err;
   std::chrono::duration<double> seconds{};
+  std::uint64_t peak_memory_bytes = 0;  // of the largest of its processes that were waited for
 };
 
 // A program that runs beside the test, for tests that do something to it meanwhile. Its output goes to
