@@ -6,12 +6,12 @@
 #include <array>
 #include <bit>
 #include <charconv>
-#include <cstddef>
 #include <optional>
-#include <span>
 #include <string_view>
 
 #include "engine/model/quote.h"
+#include "io/sqlite/declared_affinity.h"
+#include "io/sqlite/pages.h"
 #include "io/sqlite/virtual_table.h"
 
 namespace sluice {
@@ -23,115 +23,74 @@ constexpr std::size_t kSplitPointsMax = 4096;
 // level than this asks for is never more than 2,047 pages to read, and from 3 GB on it is a handful.
 constexpr std::size_t kSubtreesEnough = 2048;
 
-// Against pages that lie: a real tree of 2^32 pages is less deep, and no real level under 2,048 nodes
-// has more children than this, except with pages of 64 KiB, where we then stop a level earlier.
-constexpr int kDepthMax = 20;
+// No real level under 2,048 nodes has more children than this, except with pages of 64 KiB, where we then
+// stop a level earlier.
 constexpr std::size_t kChildrenMax = 1 << 20;
 
 constexpr std::size_t kSubtreesSampled = 32;
 
-constexpr std::byte kInteriorOfRowids{0x05};
-constexpr std::byte kInteriorOfKeys{0x02};
-constexpr std::size_t kInteriorHeaderBytes = 12;
-
-using Bytes = std::span<const std::byte>;
-
-std::uint32_t big_endian(Bytes bytes) {
-  std::uint32_t value = 0;
-  for (const std::byte byte : bytes) value = value << 8 | std::to_integer<std::uint32_t>(byte);
-  return value;
+std::optional<KeyValue> value_of(std::uint64_t type, ByteTaker& record) {
+  constexpr std::array<std::uint64_t, 8> kNumberBytes = {0, 1, 2, 3, 4, 6, 8, 8};
+  if (type == 8 || type == 9) return KeyValue(static_cast<std::int64_t>(type - 8));
+  if (type >= 12) {
+    const Bytes bytes = record.take((type - 12) / 2);
+    if (record.failed()) return std::nullopt;
+    std::string copy(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    if (type % 2 == 0) return KeyValue(BlobValue{std::move(copy)});
+    return KeyValue(TextValue{std::move(copy)});
+  }
+  if (type == 0 || type > 9) return std::nullopt;  // NULL is no key, and 10 and 11 mean nothing
+  const Bytes bytes = record.take(kNumberBytes[static_cast<std::size_t>(type)]);
+  if (record.failed()) return std::nullopt;
+  // Two's complement: begin with the sign in all bits.
+  std::uint64_t bits = std::to_integer<int>(bytes[0]) >= 0x80 ? ~std::uint64_t{0} : 0;
+  for (const std::byte byte : bytes) bits = bits << 8 | std::to_integer<std::uint64_t>(byte);
+  if (type != 7) return KeyValue(std::bit_cast<std::int64_t>(bits));
+  const auto real = std::bit_cast<double>(bits);
+  if (real != real) return std::nullopt;  // SQLite reads NaN as NULL
+  return KeyValue(real);
 }
-
-// Takes bytes from the front of a buffer; once something was not there, it has failed for good.
-class Taker {
- public:
-  explicit Taker(Bytes bytes) : bytes_(bytes) {}
-
-  [[nodiscard]] bool failed() const { return failed_; }
-
-  Bytes take(std::uint64_t count) {
-    if (count > bytes_.size()) {
-      failed_ = true;
-      bytes_ = {};
-      return {};
-    }
-    const Bytes taken = bytes_.first(static_cast<std::size_t>(count));
-    bytes_ = bytes_.subspan(static_cast<std::size_t>(count));
-    return taken;
-  }
-
-  // Seven bits a byte, most significant first; the ninth byte gives all eight.
-  std::uint64_t varint() {
-    std::uint64_t value = 0;
-    for (int i = 0; i < 9; ++i) {
-      const Bytes one = take(1);
-      if (one.empty()) return 0;
-      const auto byte = std::to_integer<std::uint64_t>(one[0]);
-      if (i == 8) return value << 8 | byte;
-      value = value << 7 | (byte & 0x7f);
-      if (byte < 0x80) return value;
-    }
-    return value;
-  }
-
- private:
-  Bytes bytes_;
-  bool failed_ = false;
-};
 
 // The interior pages of one b-tree, one at a time.
 class Tree {
  public:
   Tree(const SqliteConnection& connection, bool of_keys)
-      : file_(connection.get()),
-        header_(file_.header(connection.path().string())),
-        kind_(of_keys ? kInteriorOfKeys : kInteriorOfRowids),
-        page_count_(header_.page_bytes == 0 ? 0 : file_.bytes() / header_.page_bytes),
-        buffer_(header_.page_bytes) {}
+      : file_(connection),
+        kind_(of_keys ? PageKind::interior_of_keys : PageKind::interior_of_rowids),
+        buffer_(file_.page_bytes()) {}
 
-  [[nodiscard]] std::uint64_t page_bytes() const { return header_.page_bytes; }
+  [[nodiscard]] std::uint64_t page_bytes() const { return file_.page_bytes(); }
 
   // True when the page is there and an interior page of this kind of tree, with room for its cells.
   bool load(std::uint32_t number) {
-    // Page 1 is the schema's root and never another table's.
-    if (number < 2 || number > page_count_) return false;
-    if (number == loaded_) return true;
+    if (number == loaded_ && number != 0) return true;
     loaded_ = 0;
-    if (!file_.read(std::uint64_t{number - 1} * header_.page_bytes, buffer_)) return false;
-    if (header_.reserved_bytes + kInteriorHeaderBytes > buffer_.size() || buffer_[0] != kind_) return false;
-    cells_ = big_endian(page().subspan(3, 2));
-    if (kInteriorHeaderBytes + cells_ * 2 > page().size()) return false;
+    if (!file_.read(number, 1, buffer_)) return false;
+    if (!page_.open(Bytes(buffer_).first(file_.usable_bytes()), kind_)) return false;
     loaded_ = number;
     return true;
   }
 
   // REQUIRES, here and below: load() has returned true.
-  [[nodiscard]] std::size_t children() const { return cells_ + 1; }
-  [[nodiscard]] std::uint32_t child(std::size_t index) const {
-    if (index == cells_) return big_endian(page().subspan(8, 4));
-    Taker cell = cell_at(index);
-    return big_endian(cell.take(4));
-  }
+  [[nodiscard]] std::size_t children() const { return page_.children(); }
+  [[nodiscard]] std::uint32_t child(std::size_t index) const { return page_.child(index); }
 
   [[nodiscard]] std::optional<std::int64_t> rowid(std::size_t index) const {
-    Taker cell = cell_at(index);
-    cell.take(4);
-    const std::uint64_t rowid = cell.varint();
-    if (cell.failed()) return std::nullopt;
-    return std::bit_cast<std::int64_t>(rowid);
+    std::int64_t rowid = 0;
+    if (!page_.rowid(index, rowid)) return std::nullopt;
+    return rowid;
   }
 
   // The first `width` values of the row in this cell, when they lie on the page as a whole.
   [[nodiscard]] std::optional<std::vector<KeyValue>> key(std::size_t index, std::size_t width) const {
-    Taker cell = cell_at(index);
-    cell.take(4);
+    ByteTaker cell = page_.cell(index);
     const std::uint64_t payload = cell.varint();
-    Taker record(cell.take(local_bytes(payload)));
+    ByteTaker record(cell.take(local_bytes(CellPlace::of_keys, file_.usable_bytes(), payload)));
     if (cell.failed()) return std::nullopt;
 
-    Taker sizing = record;
+    ByteTaker sizing = record;
     const std::uint64_t header_bytes = sizing.varint();
-    Taker types(record.take(header_bytes));
+    ByteTaker types(record.take(header_bytes));
     types.varint();  // its own size again
     std::vector<KeyValue> values;
     values.reserve(width);
@@ -146,53 +105,11 @@ class Tree {
   }
 
  private:
-  [[nodiscard]] Bytes page() const { return Bytes(buffer_).first(buffer_.size() - header_.reserved_bytes); }
-
-  [[nodiscard]] Taker cell_at(std::size_t index) const {
-    const std::uint32_t offset = big_endian(page().subspan(kInteriorHeaderBytes + index * 2, 2));
-    return Taker(offset < page().size() ? page().subspan(offset) : Bytes());
-  }
-
-  // How much of a payload an index page keeps; the rest is on overflow pages, which nobody here follows.
-  [[nodiscard]] std::uint64_t local_bytes(std::uint64_t payload) const {
-    const std::uint64_t usable = page().size();
-    if (usable < 480) return 0;  // the format's own minimum
-    const std::uint64_t most = (usable - 12) * 64 / 255 - 23;
-    const std::uint64_t least = (usable - 12) * 32 / 255 - 23;
-    if (payload <= most) return payload;
-    const std::uint64_t fitting = least + (payload - least) % (usable - 4);
-    return fitting <= most ? fitting : least;
-  }
-
-  static std::optional<KeyValue> value_of(std::uint64_t type, Taker& record) {
-    constexpr std::array<std::uint64_t, 8> kNumberBytes = {0, 1, 2, 3, 4, 6, 8, 8};
-    if (type == 8 || type == 9) return KeyValue(static_cast<std::int64_t>(type - 8));
-    if (type >= 12) {
-      const Bytes bytes = record.take((type - 12) / 2);
-      if (record.failed()) return std::nullopt;
-      std::string copy(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-      if (type % 2 == 0) return KeyValue(BlobValue{std::move(copy)});
-      return KeyValue(TextValue{std::move(copy)});
-    }
-    if (type == 0 || type > 9) return std::nullopt;  // NULL is no key, and 10 and 11 mean nothing
-    const Bytes bytes = record.take(kNumberBytes[static_cast<std::size_t>(type)]);
-    if (record.failed()) return std::nullopt;
-    // Two's complement: begin with the sign in all bits.
-    std::uint64_t bits = std::to_integer<int>(bytes[0]) >= 0x80 ? ~std::uint64_t{0} : 0;
-    for (const std::byte byte : bytes) bits = bits << 8 | std::to_integer<std::uint64_t>(byte);
-    if (type != 7) return KeyValue(std::bit_cast<std::int64_t>(bits));
-    const auto real = std::bit_cast<double>(bits);
-    if (real != real) return std::nullopt;  // SQLite reads NaN as NULL
-    return KeyValue(real);
-  }
-
-  DatabaseFile file_;
-  DatabaseHeader header_;
-  std::byte kind_;
-  std::uint64_t page_count_;
+  PageFile file_;
+  PageKind kind_;
   std::vector<std::byte> buffer_;
+  InteriorPage page_;
   std::uint32_t loaded_ = 0;
-  std::size_t cells_ = 0;
 };
 
 // A subtree, and where to find the key that ends it: a cell of the page above it or further up. Keys are
@@ -206,7 +123,7 @@ struct Subtree {
 // One level of the tree with enough subtrees, or its leaves.
 std::vector<Subtree> level_of(Tree& tree, std::uint32_t root) {
   std::vector<Subtree> level = {{root, 0, 0}};
-  for (int depth = 0; depth < kDepthMax && level.size() < kSubtreesEnough; ++depth) {
+  for (int depth = 0; depth < kTreeDepthMax && level.size() < kSubtreesEnough; ++depth) {
     // All leaves are at one depth, so a few pages tell whether these are leaves without reading them all.
     if (!tree.load(level.front().page) && !tree.load(level[level.size() / 2].page) &&
         !tree.load(level.back().page)) {
@@ -236,7 +153,7 @@ std::uint64_t leaf_pages(Tree& tree, const std::vector<Subtree>& level) {
   std::vector<std::uint32_t> pages;
   for (std::size_t i = 0; i < samples; ++i) pages.push_back(level[i * level.size() / samples].page);
   double leaves = static_cast<double>(level.size());
-  for (int depth = 0; depth < kDepthMax; ++depth) {
+  for (int depth = 0; depth < kTreeDepthMax; ++depth) {
     std::size_t read = 0;
     std::size_t children = 0;
     for (std::uint32_t& page : pages) {
@@ -271,18 +188,6 @@ bool is_built_in(const std::string& collation) {
   return folded == "binary" || folded == "nocase" || folded == "rtrim";
 }
 
-enum class Affinity : std::uint8_t { none, text, numeric };
-
-// datatype3.html section 3.1; the numeric ones need not be told apart here.
-Affinity affinity_of(const std::string& declared_type) {
-  const std::string type = fold_ascii(declared_type);
-  const auto has = [&type](std::string_view part) { return type.find(part) != std::string::npos; };
-  if (has("int")) return Affinity::numeric;
-  if (has("char") || has("clob") || has("text")) return Affinity::text;
-  if (type.empty() || has("blob")) return Affinity::none;
-  return Affinity::numeric;
-}
-
 bool looks_numeric(std::string_view text) {
   constexpr std::string_view kSpace = " \t\n\v\f\r";
   const std::size_t first = text.find_first_not_of(kSpace);
@@ -297,16 +202,16 @@ bool looks_numeric(std::string_view text) {
 // A bound is compared after the column's affinity has been applied to it. A value that the affinity would
 // change cannot be in the column: it comes from a page that has since changed hands, and it would not
 // be in the place where we would sort it.
-bool belongs(const KeyValue& value, Affinity affinity) {
+bool belongs(const KeyValue& value, DeclaredAffinity affinity) {
   const bool is_number = std::holds_alternative<std::int64_t>(value) || std::holds_alternative<double>(value);
-  if (affinity == Affinity::text) return !is_number;
+  if (affinity == DeclaredAffinity::text) return !is_number;
   const auto* text = std::get_if<TextValue>(&value);
-  return affinity == Affinity::none || text == nullptr || !looks_numeric(text->bytes);
+  return affinity == DeclaredAffinity::none || text == nullptr || !looks_numeric(text->bytes);
 }
 
 // The key of a WITHOUT ROWID table, where ranges of it can be searched for.
 struct Key {
-  std::vector<Affinity> affinities;
+  std::vector<DeclaredAffinity> affinities;
   std::vector<std::string> collations;
 };
 
@@ -392,15 +297,9 @@ std::vector<std::int64_t> read_rowids(Tree& tree, const std::vector<Subtree>& le
 }  // namespace
 
 TableOutline outline_of(const SqliteConnection& connection, const SourceTable& table) {
-  const StatementHandle schema =
-      connection.prepare("SELECT rootpage FROM main.sqlite_schema WHERE type = 'table' AND name = ?1");
   const std::string tree_name = table.module.empty() ? table.name : content_table_of(table);
-  bind(connection, schema, 1, Cell::of_text(tree_name));
-  const std::int64_t root = connection.step(schema) ? sqlite3_column_int64(schema.get(), 0) : 0;
-
   Tree tree(connection, table.without_rowid);
-  const std::vector<Subtree> level =
-      level_of(tree, root < 2 || root > UINT32_MAX ? 0 : static_cast<std::uint32_t>(root));
+  const std::vector<Subtree> level = level_of(tree, root_page(connection, tree_name));
   TableOutline outline;
   outline.bytes = leaf_pages(tree, level) * tree.page_bytes();
   if (!table.without_rowid) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/model/quote.h"
+#include "io/sqlite/page_scan.h"
 
 namespace sluice {
 namespace {
@@ -187,11 +188,17 @@ class StatementScan final : public Scan {
 
 }  // namespace
 
+std::unique_ptr<Scan> scan_through_sql(const SqliteConnection& connection, const TablePlan& plan,
+                                       const Extent& extent) {
+  return std::make_unique<StatementScan>(connection, plan, extent);
+}
+
 TableSource::TableSource(const SqliteConnection& connection) : connection_(&connection) {}
 
 std::unique_ptr<Scan> TableSource::scan(const TablePlan& plan, const Extent& extent) {
   try {
-    return std::make_unique<StatementScan>(*connection_, plan, extent);
+    if (std::unique_ptr<Scan> scan = scan_pages(*connection_, plan, extent, scan_through_sql)) return scan;
+    return scan_through_sql(*connection_, plan, extent);
   } catch (Error& error) {
     error.where().table = plan.source;
     throw;

@@ -24,6 +24,11 @@ class TableSource final : public Source {
   const SqliteConnection* connection_;
 };
 
+// A scan through SQL, whatever the table. TableSource reads the pages themselves where it can (page_scan.h);
+// the two deliver the same, and tests hold one against the other.
+std::unique_ptr<Scan> scan_through_sql(const SqliteConnection& connection, const TablePlan& plan,
+                                       const Extent& extent);
+
 // The query behind a scan, with a parameter for every bound. Throws Error (internal) for an extent that
 // does not fit the table.
 std::string scan_query(const SqliteConnection& connection, const TablePlan& plan, const Extent& extent);
