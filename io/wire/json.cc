@@ -511,14 +511,24 @@ constexpr std::size_t kPrintedMax = 0x3FFFFFFF;  // MaxAllocSize in the server's
 
 // The document as a tree, and the tree as text. The text has to wait until the whole object is known,
 // since its members change places. Nodes are small and borrow their bytes.
+//
+// It keeps its memory from one document to the next, as long as that is not much.
 class JsonbTree {
  public:
-  explicit JsonbTree(std::string_view text) : source_size_(text.size()) {
-    // Enough for the usual small document in one allocation each.
-    constexpr std::size_t kUsualNodes = 32;
-    nodes_.reserve(kUsualNodes);
-    children_.reserve(kUsualNodes);
-    waiting_.reserve(kUsualNodes);
+  // Forgets the document before. `text` must outlive the tree's use.
+  void begin_document(std::string_view text) {
+    constexpr std::size_t kNodesKept = 4096;
+    if (nodes_.capacity() > kNodesKept || decoded_.capacity() > kNodesKept) *this = JsonbTree();
+    source_size_ = text.size();
+    result_ = JsonbResult::ok;
+    key_ = {};
+    key_escaped_ = false;
+    decoded_.clear();
+    nodes_.clear();
+    children_.clear();
+    waiting_.clear();
+    open_.clear();
+    inside_.clear();
   }
 
   bool begin_object() { return begin(Kind::object); }
@@ -556,13 +566,9 @@ class JsonbTree {
   [[nodiscard]] JsonbResult result() const { return result_; }
 
   // REQUIRES: a whole document. False when it grows too long, with the beginning written.
-  [[nodiscard]] bool print(Buffer& out) const {
+  [[nodiscard]] bool print(Buffer& out) {
     const std::size_t start = out.size();
-    struct Progress {
-      std::uint32_t node;
-      std::uint32_t done;  // children
-    };
-    std::vector<Progress> inside;  // the containers begun and not ended, innermost last
+    std::vector<Progress>& inside = inside_;
     std::uint32_t index = 0;
     for (;;) {
       const Node& node = nodes_[index];
@@ -619,6 +625,11 @@ class JsonbTree {
     std::uint32_t waiting;
   };
 
+  struct Progress {
+    std::uint32_t node;
+    std::uint32_t done;  // children
+  };
+
   // A document is smaller than 2^32 bytes, and each node comes from at least one.
   static std::uint32_t index_of(std::size_t size) { return static_cast<std::uint32_t>(size); }
 
@@ -639,7 +650,7 @@ class JsonbTree {
 
   bool unescape(std::string_view& text) {
     // Room for all there can ever be, because the nodes borrow from it.
-    if (decoded_.empty()) decoded_.reserve(source_size_);
+    if (decoded_.empty()) decoded_.reserve(source_size_);  // no part of it can move then
     const std::size_t first = decoded_.size();
     const JsonbResult result = append_unescaped(decoded_, text);
     if (result != JsonbResult::ok) return fail(result);
@@ -682,7 +693,7 @@ class JsonbTree {
     result_ = JsonbResult::duplicate_keys;
   }
 
-  std::size_t source_size_;
+  std::size_t source_size_ = 0;
   JsonbResult result_ = JsonbResult::ok;
   std::string_view key_;  // of the member whose value comes next
   bool key_escaped_ = false;
@@ -691,6 +702,7 @@ class JsonbTree {
   std::vector<std::uint32_t> children_;  // the containers' slices
   std::vector<std::uint32_t> waiting_;   // values of the containers still open, innermost last
   std::vector<Open> open_;               // those containers, and where their values begin
+  std::vector<Progress> inside_;         // while printing: containers begun and not ended, innermost last
 };
 
 }  // namespace
@@ -825,7 +837,8 @@ JsonCheck check_json(std::string_view text, const JsonLimits& limits) {
 
 JsonbResult canonical_jsonb(std::string_view text, Buffer& out, const JsonLimits& limits) {
   assert(text.size() < UINT32_MAX);
-  JsonbTree tree(text);
+  thread_local JsonbTree tree;
+  tree.begin_document(text);
   switch (Walk(text, tree).run(limits.depth_max)) {
     case WalkEnd::malformed:
       return JsonbResult::malformed;
