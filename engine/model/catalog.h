@@ -93,10 +93,12 @@ const SourceColumn* find_column(const SourceTable& table, std::string_view name)
 // How big a table is and where it could be cut, read from the interior pages of its b-tree.
 // Sizes are estimates and split points may be stale: see range.h.
 struct TableOutline {
-  std::uint64_t bytes = 0;  // leaf pages times page size; overflow pages are not seen
-  // Ascending and evenly spread over the bytes. At most one of the two is filled.
-  std::vector<std::int64_t> rowids;               // each the last rowid of a run of leaf pages
+  std::uint64_t bytes = 0;  // leaf pages, and in tables with rowid the overflow pages that samples show
+  // Ascending. At most one of the two is filled.
+  std::vector<std::int64_t> rowids;  // each the last rowid of a run of leaf pages, or of a large row
   std::vector<std::vector<KeyValue>> key_tuples;  // each the first key after a run of leaf pages
+  // Beside rowids: how much of bytes lies up to each. Empty: they are spread evenly, as key_tuples are.
+  std::vector<std::uint64_t> bytes_before;
 };
 
 }  // namespace sluice

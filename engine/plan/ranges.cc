@@ -17,6 +17,25 @@ std::vector<Candidate> spread(const std::vector<Candidate>& candidates, std::siz
   return chosen;
 }
 
+// The same where it is known how much lies before each candidate.
+std::vector<std::int64_t> spread_by_bytes(const TableOutline& outline, std::size_t count) {
+  std::vector<std::int64_t> chosen;
+  std::size_t at = 0;
+  for (std::size_t i = 1; i < count; ++i) {
+    const double wanted =
+        static_cast<double>(outline.bytes) * static_cast<double>(i) / static_cast<double>(count);
+    while (at < outline.rowids.size() && static_cast<double>(outline.bytes_before[at]) < wanted) ++at;
+    if (at == outline.rowids.size()) break;
+    // The one before may be the nearer one.
+    const bool before = at > 0 && (chosen.empty() || chosen.back() < outline.rowids[at - 1]) &&
+                        wanted - static_cast<double>(outline.bytes_before[at - 1]) <
+                            static_cast<double>(outline.bytes_before[at]) - wanted;
+    const std::int64_t rowid = outline.rowids[before ? at - 1 : at];
+    if (chosen.empty() || chosen.back() < rowid) chosen.push_back(rowid);
+  }
+  return chosen;
+}
+
 }  // namespace
 
 std::vector<Extent> cut_table(const SourceTable& table, const TableOutline& outline,
@@ -37,7 +56,8 @@ std::vector<Extent> cut_table(const SourceTable& table, const TableOutline& outl
   }
   if (table.rowid_name.empty()) return {WholeTable{}};
   std::int64_t first = INT64_MIN;
-  for (const std::int64_t last : spread(outline.rowids, count)) {
+  const bool weighed = outline.bytes_before.size() == outline.rowids.size();
+  for (const std::int64_t last : weighed ? spread_by_bytes(outline, count) : spread(outline.rowids, count)) {
     if (last < first || last == INT64_MAX) continue;  // candidates repeat in a damaged outline only
     extents.push_back(RowidRange{first, last});
     first = last + 1;

@@ -60,6 +60,7 @@ class Tree {
         buffer_(file_.page_bytes()) {}
 
   [[nodiscard]] std::uint64_t page_bytes() const { return file_.page_bytes(); }
+  [[nodiscard]] const PageFile& file() const { return file_; }
 
   // True when the page is there and an interior page of this kind of tree, with room for its cells.
   bool load(std::uint32_t number) {
@@ -111,6 +112,39 @@ class Tree {
   InteriorPage page_;
   std::uint32_t loaded_ = 0;
 };
+
+// A leaf of a table with rowid: its rows and what they take, overflow pages included.
+struct LeafRow {
+  std::int64_t rowid = 0;
+  std::uint64_t bytes = 0;
+};
+
+// False when the page is no such leaf, or not in order.
+bool read_leaf(const PageFile& file, std::uint32_t number, std::vector<std::byte>& buffer,
+               std::vector<LeafRow>& rows) {
+  constexpr std::size_t kLeafHeaderBytes = 8;
+  rows.clear();
+  buffer.resize(file.page_bytes());
+  if (!file.read(number, 1, buffer)) return false;
+  const Bytes page = Bytes(buffer).first(file.usable_bytes());
+  if (page[0] != std::byte{static_cast<std::uint8_t>(PageKind::leaf_of_rowids)}) return false;
+  const std::size_t cells = big_endian(page.subspan(3, 2));
+  if (kLeafHeaderBytes + cells * 2 > page.size()) return false;
+  for (std::size_t i = 0; i < cells; ++i) {
+    const std::size_t offset = big_endian(page.subspan(kLeafHeaderBytes + i * 2, 2));
+    if (offset >= page.size()) return false;
+    ByteTaker cell(page.subspan(offset));
+    const std::uint64_t payload = cell.varint();
+    const auto rowid = std::bit_cast<std::int64_t>(cell.varint());
+    if (cell.failed() || (!rows.empty() && rowid <= rows.back().rowid)) return false;
+    const std::uint64_t local = local_bytes(CellPlace::leaf_of_rowids, file.usable_bytes(), payload);
+    // A payload that lies may claim anything; the file is the most that there is.
+    const std::uint64_t most = file.pages() * file.page_bytes();
+    rows.push_back({rowid, std::min(payload, most) - std::min(local, most)});
+  }
+  for (LeafRow& row : rows) row.bytes += file.page_bytes() / rows.size();
+  return true;
+}
 
 // A subtree, and where to find the key that ends it: a cell of the page above it or further up. Keys are
 // decoded only for those that become split points.
@@ -294,6 +328,158 @@ std::vector<std::int64_t> read_rowids(Tree& tree, const std::vector<Subtree>& le
   return rowids;
 }
 
+// Large rows lie on overflow pages, of which the tree above says nothing. A few leaves show whether there are
+// any; then every run between two split points is weighed, and where one leaf holds more than a range should,
+// its rows become split points.
+class Weights {
+ public:
+  Weights(Tree& tree, const std::vector<Subtree>& level, std::uint64_t leaves)
+      : tree_(tree), level_(level), leaves_(leaves) {}
+
+  // Nothing when no large rows were seen.
+  bool weigh(TableOutline& outline) {
+    if (level_.size() < 2) {
+      // One page: a handful of rows, which may be of any size.
+      if (!read_leaf(tree_.file(), level_.front().page, buffer_, rows_) || !has_large_rows()) return false;
+      add_rows(INT64_MAX);
+      take(outline);
+      return true;
+    }
+    if (!any_large_rows()) return false;
+    const std::size_t keys = level_.size() - 1;
+    const std::size_t wanted = std::min(keys, kSplitPointsMax);
+    const std::uint64_t leaves_each = std::max<std::uint64_t>(leaves_ / level_.size(), 1);
+    std::size_t begin = 0;
+    for (std::size_t i = 0; i <= wanted; ++i) {
+      const std::size_t end = i == wanted ? level_.size() : (i + 1) * keys / wanted;
+      if (end == begin) continue;
+      const std::optional<std::int64_t> last =
+          i == wanted ? std::optional(INT64_MAX) : key_of(level_[end - 1]);
+      if (!last) continue;  // what it would have ended goes to the next
+      weigh_run(begin, end, *last, leaves_each);
+      begin = end;
+    }
+    take(outline);
+    return true;
+  }
+
+ private:
+  // A leaf of more than this is cut between its rows.
+  static constexpr std::uint64_t kLeafBytesMax = std::uint64_t{256} << 10;
+  static constexpr std::size_t kLeavesRead = 16384;
+
+  struct Point {
+    std::int64_t last;
+    std::uint64_t bytes;  // since the point before
+  };
+
+  [[nodiscard]] bool has_large_rows() const {
+    return std::any_of(rows_.begin(), rows_.end(),
+                       [&](const LeafRow& row) { return row.bytes > 2 * tree_.page_bytes(); });
+  }
+
+  // Down the middle to a leaf, into rows_.
+  bool read_leaf_of(const Subtree& subtree) {
+    std::uint32_t page = subtree.page;
+    for (int depth = 0; depth < kTreeDepthMax && tree_.load(page); ++depth)
+      page = tree_.child(tree_.children() / 2);
+    return read_leaf(tree_.file(), page, buffer_, rows_);
+  }
+
+  bool any_large_rows() {
+    constexpr std::size_t kLeavesSampled = 256;
+    const std::size_t samples = std::min(level_.size(), kLeavesSampled);
+    for (std::size_t i = 0; i < samples; ++i) {
+      // The last one always: what is new is often what is large.
+      const std::size_t at = i + 1 == samples ? level_.size() - 1 : i * level_.size() / samples;
+      if (read_leaf_of(level_[at]) && has_large_rows()) return true;
+    }
+    return false;
+  }
+
+  std::optional<std::int64_t> key_of(const Subtree& subtree) {
+    if (subtree.key_page == 0 || !tree_.load(subtree.key_page)) return std::nullopt;
+    return tree_.rowid(subtree.key_cell);
+  }
+
+  // The subtrees from `begin` until `end`, whose rows end at `last`.
+  void weigh_run(std::size_t begin, std::size_t end, std::int64_t last, std::uint64_t leaves_each) {
+    std::vector<std::uint32_t> pages;
+    const bool leaves = !tree_.load(level_[begin].page);
+    if (leaves) {
+      for (std::size_t i = begin; i < end; ++i) pages.push_back(level_[i].page);
+    } else {
+      if (!read_leaf_of(level_[begin + (end - begin) / 2]) || !has_large_rows()) {
+        points_.push_back({last, (end - begin) * leaves_each * tree_.page_bytes()});
+        return;
+      }
+      for (std::size_t i = begin; i < end; ++i) collect_leaves(level_[i].page, 0, pages);
+    }
+    // Leaf by leaf, as long as that does not take long.
+    std::uint64_t bytes = 0;
+    for (const std::uint32_t page : pages) {
+      if (read_ >= kLeavesRead || !read_leaf(tree_.file(), page, buffer_, rows_)) {
+        bytes += tree_.page_bytes();
+        continue;
+      }
+      ++read_;
+      std::uint64_t here = 0;
+      for (const LeafRow& row : rows_) here += row.bytes;
+      if (here <= kLeafBytesMax) {
+        bytes += here;
+        continue;
+      }
+      if (bytes > 0)
+        points_.push_back({rows_.front().rowid - (rows_.front().rowid == INT64_MIN ? 0 : 1), bytes});
+      bytes = 0;
+      add_rows(last);
+    }
+    points_.push_back({last, bytes});
+  }
+
+  void add_rows(std::int64_t last) {
+    for (const LeafRow& row : rows_) points_.push_back({std::min(row.rowid, last), row.bytes});
+  }
+
+  void collect_leaves(std::uint32_t page, int depth, std::vector<std::uint32_t>& pages) {
+    if (depth > kTreeDepthMax || pages.size() > kLeavesRead) return;
+    if (!tree_.load(page)) {
+      pages.push_back(page);
+      return;
+    }
+    std::vector<std::uint32_t> children;
+    for (std::size_t i = 0; i < tree_.children(); ++i) children.push_back(tree_.child(i));
+    for (const std::uint32_t child : children) collect_leaves(child, depth + 1, pages);
+  }
+
+  // No more points than anyone needs. Stale pages may have put some out of order: their bytes are the next
+  // one's.
+  void take(TableOutline& outline) const {
+    std::uint64_t total = 0;
+    for (const Point& point : points_) total += point.bytes;
+    outline.rowids.clear();
+    std::uint64_t bytes = 0;
+    std::uint64_t taken = 0;
+    for (const Point& point : points_) {
+      bytes += point.bytes;
+      if (point.last == INT64_MAX || bytes - taken < total / kSplitPointsMax) continue;
+      if (!outline.rowids.empty() && point.last <= outline.rowids.back()) continue;
+      outline.rowids.push_back(point.last);
+      outline.bytes_before.push_back(bytes);
+      taken = bytes;
+    }
+    outline.bytes = bytes;
+  }
+
+  Tree& tree_;
+  const std::vector<Subtree>& level_;
+  const std::uint64_t leaves_;
+  std::vector<std::byte> buffer_;
+  std::vector<LeafRow> rows_;
+  std::vector<Point> points_;
+  std::size_t read_ = 0;
+};
+
 }  // namespace
 
 TableOutline outline_of(const SqliteConnection& connection, const SourceTable& table) {
@@ -301,10 +487,14 @@ TableOutline outline_of(const SqliteConnection& connection, const SourceTable& t
   Tree tree(connection, table.without_rowid);
   const std::vector<Subtree> level = level_of(tree, root_page(connection, tree_name));
   TableOutline outline;
-  outline.bytes = leaf_pages(tree, level) * tree.page_bytes();
+  const std::uint64_t leaves = leaf_pages(tree, level);
+  outline.bytes = leaves * tree.page_bytes();
   if (!table.without_rowid) {
     if (!table.module.empty() && !has_ordered_rowid(table)) return outline;
-    if (!table.rowid_name.empty() || table.rowid_alias) outline.rowids = read_rowids(tree, level);
+    if (!table.rowid_name.empty() || table.rowid_alias) {
+      outline.rowids = read_rowids(tree, level);
+      Weights(tree, level, leaves).weigh(outline);
+    }
   } else if (const auto key = searchable_key(connection, table)) {
     outline.key_tuples = read_keys(connection, tree, *key, level);
   }

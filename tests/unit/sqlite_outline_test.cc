@@ -4,6 +4,7 @@
 #include <numeric>
 #include <random>
 
+#include "engine/plan/ranges.h"
 #include "support/seed.h"
 #include "unit/sqlite_fixture.h"
 
@@ -63,6 +64,67 @@ TEST(Outline, BalancesRangesOfSparseAndSkewedKeys) {
   const double mean = static_cast<double>(total) / static_cast<double>(sizes.size());
   EXPECT_LE(static_cast<double>(*std::max_element(sizes.begin(), sizes.end())) / mean, 1.5);
   EXPECT_EQ(joined_rows(snapshot, "t", outline), rows_of(snapshot, "t"));
+}
+
+// The largest of about sixteen ranges against their mean, by the bytes of their rows.
+double imbalance(Snapshot& snapshot, const std::string& table) {
+  const SourceTable& source = table_named(snapshot.catalog(), table);
+  const TableOutline outline = snapshot.outline(source);
+  const std::vector<Extent> extents = cut_table(source, outline, outline.bytes / 16 + 1);
+  EXPECT_GE(extents.size(), 12U) << table;
+  EXPECT_TRUE(covers_table(extents)) << table;
+  const TablePlan plan = plan_of(source);
+  double total = 0;
+  double largest = 0;
+  std::size_t rows = 0;
+  for (const Extent& extent : extents) {
+    double bytes = 0;
+    const auto scan = snapshot.reader(0).scan(plan, extent);
+    while (const auto row = scan->next()) {
+      ++rows;
+      for (const Cell& cell : *row) {
+        const bool sized = cell.storage() == StorageClass::text || cell.storage() == StorageClass::blob;
+        bytes += sized ? static_cast<double>(cell.bytes().size()) : 8;
+      }
+    }
+    total += bytes;
+    largest = std::max(largest, bytes);
+  }
+  EXPECT_EQ(rows, rows_of(snapshot, table).size()) << table;
+  return largest / (total / static_cast<double>(extents.size()));
+}
+
+TEST(Outline, BalancesRangesByTheBytesOfTheirRows) {
+  const Folder folder;
+  const Writer writer(folder / "a.db");
+  writer.run(
+      "CREATE TABLE far(id INTEGER PRIMARY KEY, x);" +
+      fill("far", 1000, "i, 'payload of some length ' || hex(zeroblob(150))") +
+      "INSERT INTO far VALUES (4611686018427387904, 'far away');"
+      "CREATE TABLE crowd(id INTEGER PRIMARY KEY, x);" +
+      fill("crowd", 20000, "CASE WHEN i % 10 THEN 500000 + i ELSE i * 5000 END, 'payload of row ' || i") +
+      "CREATE TABLE negative(id INTEGER PRIMARY KEY, x);" +
+      fill("negative", 20000, "i * -7, 'payload of row ' || i") +
+      "CREATE TABLE keyed(k TEXT PRIMARY KEY, x) WITHOUT ROWID;" +
+      fill("keyed", 20000, "hex(randomblob(8)), 'payload of row ' || i") +
+      "CREATE TABLE late(id INTEGER PRIMARY KEY, x);" +
+      fill("late", 10000, "i, CASE WHEN i > 9900 THEN zeroblob(1000000) ELSE 'payload of row ' || i END") +
+      "CREATE TABLE mixed(id INTEGER PRIMARY KEY, x);" +
+      fill("mixed", 3000, "i, zeroblob(CASE WHEN i % 7 = 0 THEN i * 30 ELSE 10 END)"));
+  Snapshot snapshot(folder / "a.db", 1);
+  for (const char* table : {"far", "crowd", "negative", "keyed", "late", "mixed"}) {
+    EXPECT_LE(imbalance(snapshot, table), 1.5) << table;
+  }
+}
+
+TEST(Outline, CutsATableOfOnePageBetweenItsLargeRows) {
+  const Folder folder;
+  Writer(folder / "a.db")
+      .run("CREATE TABLE t(id INTEGER PRIMARY KEY, x);" + fill("t", 7, "i, zeroblob(3000000)"));
+  Snapshot snapshot(folder / "a.db", 1);
+  const TableOutline outline = outline_in(snapshot, "t");
+  EXPECT_EQ(outline.rowids, (std::vector<std::int64_t>{1, 2, 3, 4, 5, 6, 7}));
+  EXPECT_NEAR(static_cast<double>(outline.bytes), 21e6, 1e5);
 }
 
 TEST(Outline, GivesNoMoreSplitPointsThanAnyoneNeeds) {
