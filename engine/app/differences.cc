@@ -30,9 +30,6 @@ constexpr std::uint64_t kRowsAtOnce = std::uint64_t{1} << 17;
 // Parts that a scan sums up: 12 MB, and of 100 million rows each has a hundred.
 constexpr unsigned kPartBits = 20;
 
-// Blocks of the target's heap that one task of that scan reads.
-constexpr std::uint64_t kBlocksPerTask = 4096;
-
 // Pairs kept from finding for repairing, over all units: 14 MB. Beyond that they are found again.
 constexpr std::size_t kPairsKept = std::size_t{1} << 17;
 
@@ -518,16 +515,6 @@ DifferenceFinder::~DifferenceFinder() = default;
 namespace {
 
 // Whatever a lane does to the rows of a table, its errors say which table.
-template <class Body>
-void naming_table(const TablePlan& plan, const Body& body) {
-  try {
-    body();
-  } catch (Error& error) {
-    if (error.where().table.empty()) error.where().table = plan.source;
-    throw;
-  }
-}
-
 }  // namespace
 
 // False when stopped.
@@ -577,16 +564,16 @@ bool DifferenceFinder::cut_by_scan(std::size_t table, const std::vector<std::siz
     part.rows.fetch_add(1, std::memory_order_relaxed);
   };
   const std::uint64_t blocks = count_blocks(*work_.connections.front(), plan);
-  const std::uint64_t target_tasks = blocks / kBlocksPerTask + 1;
+  const std::uint64_t target_tasks = blocks / kBlocksPerPiece + 1;
   PipelineWork pipeline;
   pipeline.lanes = std::min(work_.connections.size(), work_.snapshot->readers());
   pipeline.tasks = plan.extents.size() + target_tasks;
   pipeline.body = [&](std::size_t lane, std::size_t number) {
     naming_table(plan, [&] {
       if (number >= plan.extents.size()) {
-        const std::uint64_t begin = (number - plan.extents.size()) * kBlocksPerTask;
+        const std::uint64_t begin = (number - plan.extents.size()) * kBlocksPerPiece;
         const bool last = number + 1 == pipeline.tasks;
-        read_blocks(*work_.connections[lane], plan, {begin, last ? UINT64_MAX : begin + kBlocksPerTask},
+        read_blocks(*work_.connections[lane], plan, {begin, last ? UINT64_MAX : begin + kBlocksPerPiece},
                     [&](std::span<const std::byte> tuple) { add(tuple, digest_of_row(tuple), true); });
         return;
       }

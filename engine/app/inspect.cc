@@ -24,7 +24,7 @@ int inspect(const InspectOptions& options, const StopRequest& stop) {
   input.bytes = planned.snapshot->file_bytes();
   input.fingerprint = planned.snapshot->fingerprint();
   input.remark = planned.snapshot->remark();
-  input.profile_seconds = planned.profile_seconds;
+  input.profile_seconds = planned.profile.wall;
   const Inspection inspection = inspect_source(input, options);
   std::cout << (options.json ? inspection_json(inspection) : inspection_text(inspection)) << std::flush;
   return 0;

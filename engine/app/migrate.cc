@@ -3,17 +3,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <fstream>
 #include <iostream>
 #include <map>
 #include <memory>
 #include <optional>
+#include <thread>
 
 #include "engine/app/console.h"
 #include "engine/app/differences.h"
 #include "engine/app/endpoints.h"
+#include "engine/app/execution.h"
 #include "engine/app/objects.h"
 #include "engine/app/plan_file.h"
 #include "engine/app/plan_record.h"
@@ -25,8 +26,6 @@
 #include "engine/model/error.h"
 #include "engine/plan/ddl.h"
 #include "engine/plan/planner.h"
-#include "engine/run/load_phase.h"
-#include "io/postgres/range_sink.h"
 #include "io/postgres/rebuild.h"
 #include "io/postgres/target.h"
 #include "io/postgres/target_catalog.h"
@@ -95,9 +94,7 @@ class Migration {
       if (options_.dry_run) return 0;
       if (connections_.empty()) connect_target();
       begin();
-      load();
-      finish_schema();
-      verify();
+      execute_plan();
       return conclude();
     } catch (const Error& error) {
       report_failure(error);
@@ -118,7 +115,8 @@ class Migration {
     report_.source_path = snapshot_->path().string();
     report_.source_bytes = snapshot_->file_bytes();
     report_.source_fingerprint = snapshot_->fingerprint();
-    report_.phases.profile = planned.profile_seconds;
+    profile_use_ = planned.profile;
+    report_.phases.profile = profile_use_.wall;
     if (!options_.dry_run) say_remarks();
     // Tables without ranges are complete from the start; all that follows the load follows.
     if (options_.schema_only) {
@@ -248,185 +246,87 @@ class Migration {
     connections_full_ = connections_.size() < count;
   }
 
-  // ---- load ----
-
-  struct TableClock {
-    std::optional<double> began;
-    double ended = 0;
-  };
-
-  void load() {
-    const Stopwatch clock;
-    LoadPhase phase;
-    std::uint64_t bytes_estimated = 0;
-    std::uint64_t bytes_estimated_done = 0;
-    Progress before;
-    before.phase = "load";
-    for (const WorkRecord& record : list_work(*connections_.front(), run_.run_id)) {
-      const TablePlan& table = plan_.tables.at(static_cast<std::size_t>(record.table));
-      const std::uint64_t estimate = table.bytes / table.extents.size() + 1;
-      bytes_estimated += estimate;
-      if (record.done) {
-        bytes_estimated_done += estimate;
-        before.rows_before += record.seal.rows_read;
-        before.bytes_before += record.seal.bytes;
-        continue;
-      }
-      phase.tasks.push_back({&table, record.number, record.extent});
+  void execute_plan() {
+    connect_lanes(lanes_wanted(plan_, options_.jobs, options_.index_jobs));
+    ExecutionWork work;
+    work.plan = &plan_;
+    work.snapshot = snapshot_.get();
+    work.run_id = run_.run_id;
+    work.found = found_;
+    for (const std::unique_ptr<Connection>& connection : connections_) work.connections.push_back(connection.get());
+    work.jobs = options_.jobs;
+    work.index_jobs = options_.index_jobs;
+    work.verify = options_.verify;
+    work.sink.server_sums = options_.verify == VerifyMode::server;
+    const ServerLog log_before = server_log(*connections_.front());
+    Executed executed = execute(work, console_, stop_);
+    report_.phases.load = executed.load.wall;
+    report_.phases.indexes = executed.indexes.wall;
+    report_.phases.constraints = executed.constraints.wall;
+    report_.phases.verify = executed.verify.wall;
+    for (std::size_t i = 0; i < executed.tables.size(); ++i) {
+      report_.tables[i].seconds = executed.tables[i].load_seconds;
     }
-    if (phase.tasks.empty()) return;
-    // Largest table first, then range by range: the order of the plan.
-    connect_lanes(std::min(options_.jobs, phase.tasks.size()));
-    const std::size_t lane_count = std::min({options_.jobs, phase.tasks.size(), connections_.size()});
-    std::vector<LaneMeter> meters(lane_count);
-    std::vector<Lane> lanes;
-    RangeSinkOptions sink;
-    sink.server_sums = options_.verify == VerifyMode::server;
-    for (std::size_t i = 0; i < lane_count; ++i) {
-      lanes.push_back(
-          {&snapshot_->reader(i), make_range_sink(*connections_[i], run_.run_id, sink), &meters[i]});
-    }
-    phase.lanes = &lanes;
-    std::vector<TableClock> clocks(plan_.tables.size());
-    phase.on_seal = [&](const RangeSeal& seal) {
-      TableClock& table = clocks[static_cast<std::size_t>(seal.table)];
-      const double now = clock.seconds();
-      table.began = std::min(table.began.value_or(now), now - seal.seconds);
-      table.ended = now;
-    };
-    bool finished = false;
-    {
-      const Ticker ticker(console_.interval_seconds(), [&] {
-        Progress progress = before;
-        progress.rows = before.rows_before;
-        progress.bytes = before.bytes_before;
-        for (const LaneMeter& meter : meters) {
-          progress.rows += meter.rows.load(std::memory_order_relaxed);
-          progress.bytes += meter.bytes.load(std::memory_order_relaxed);
-        }
-        // Payload and pages are of about the same size; near the end the estimate may overshoot.
-        const double taken = static_cast<double>(bytes_estimated_done + progress.bytes - before.bytes_before);
-        progress.fraction = std::min(taken / static_cast<double>(bytes_estimated), 0.99);
-        console_.progress(progress);
-      });
-      console_.begin_phase();
-      finished = run_load(phase, stop_);
-    }
-    console_.end_phase();
-    report_.phases.load = clock.seconds();
-    for (std::size_t i = 0; i < clocks.size(); ++i) {
-      if (clocks[i].began) report_.tables[i].seconds = clocks[i].ended - *clocks[i].began;
-    }
-    if (!finished) throw_interrupted();
-  }
-
-  // ---- schema ----
-
-  void finish_schema() {
-    const Stopwatch clock;
-    console_.begin_phase();
-    run_steps(StepPhase::index, options_.index_jobs);
-    report_.phases.indexes = clock.seconds();
-    const Stopwatch constraints;
-    run_steps(StepPhase::constraint, 1);
-    run_steps(StepPhase::validate, options_.index_jobs);
-    run_steps(StepPhase::finish, options_.index_jobs);
-    run_steps(StepPhase::view, 1);
-    console_.end_phase();
-    report_.phases.constraints = constraints.seconds();
+    if (!executed.finished) throw_interrupted();
+    explain(executed, log_before);
     const std::vector<StepRecord> steps = list_steps(*connections_.front(), run_.run_id);
     report_.objects = objects_of_plan(plan_, steps);
     for (const StepRecord& step : steps) {
       if (step.done && !step.object.created) refused_[step.number] = step.object.reason;
     }
+    take_roots(executed);
+    if (options_.verify != VerifyMode::none) take_comparisons(executed);
   }
 
-  void run_steps(StepPhase phase, std::size_t lanes) {
-    std::vector<std::size_t> waiting;
-    for (const StepRecord& step : list_steps(*connections_.front(), run_.run_id)) {
-      if (!step.done && plan_.steps.at(step.number).phase == phase) waiting.push_back(step.number);
+  void explain(const Executed& executed, const ServerLog& log_before) {
+    Explanation& explanation = report_.explanation;
+    explanation.machine = {std::max(1U, std::thread::hardware_concurrency()), connections_.front()->is_local()};
+    for (const auto& [name, use] : {std::pair<const char*, const PhaseUse&>{"profile", profile_use_},
+                                    {"load", executed.load},
+                                    {"indexes", executed.indexes},
+                                    {"constraints", executed.constraints},
+                                    {"verify", executed.verify}}) {
+      if (use.wall > 0) explanation.phases.push_back({name, use});
     }
-    // As with ranges: first what nobody holds, then wait for the others, since their holders may die.
-    for (const Claim claim : {Claim::skip_locked, Claim::wait}) {
-      if (waiting.empty()) return;
-      lanes = std::min(lanes, waiting.size());
-      connect_lanes(lanes);
-      lanes = std::min(lanes, connections_.size());
-      std::vector<char> done(waiting.size(), 0);
-      std::atomic<std::size_t> finished{0};
-      PipelineWork work;
-      work.lanes = lanes;
-      work.tasks = waiting.size();
-      work.body = [&](std::size_t lane, std::size_t task) {
-        const Step& step = plan_.steps[waiting[task]];
-        // A view is of no table, and what is put back may be of any.
-        const TablePlan* found = step.phase == StepPhase::view || step.rebuild
-                                     ? nullptr
-                                     : found_.at(static_cast<std::size_t>(step.table));
-        done[task] = run_step(*connections_[lane], run_.run_id, waiting[task], step, found, claim) ? 1 : 0;
-        finished.fetch_add(1, std::memory_order_relaxed);
-      };
-      {
-        const Ticker ticker(console_.interval_seconds(), [&] {
-          console_.progress(phase == StepPhase::index ? "indexes" : "schema",
-                            finished.load(std::memory_order_relaxed), waiting.size());
-        });
-        if (!run_pipeline(work, stop_)) throw_interrupted();
-      }
-      std::vector<std::size_t> left;
-      for (std::size_t i = 0; i < waiting.size(); ++i) {
-        if (done[i] == 0) left.push_back(waiting[i]);
-      }
-      waiting = std::move(left);
-    }
+    const ServerLog log = server_log(*connections_.front());
+    explanation.wal_level = log.level;
+    explanation.wal_bytes = log.written - log_before.written;
+    explanation.tables_frozen = executed.tables_frozen;
   }
 
-  // ---- verification ----
-
-  void verify() {
-    const Stopwatch clock;
-    const std::vector<WorkRecord> work = list_work(*connections_.front(), run_.run_id);
-    std::vector<std::vector<const WorkRecord*>> ranges(plan_.tables.size());
-    for (const WorkRecord& record : work) {
-      if (!record.done) {
-        throw Error(Fault::connection_lost, "the server lost ranges that it had taken",
-                    "run the same command again to load them");
-      }
-      ranges[static_cast<std::size_t>(record.table)].push_back(&record);
-    }
-    std::vector<TableLeaves> leaves;
+  void take_roots(const Executed& executed) {
     std::vector<std::pair<std::string, Digest>> roots;
-    ComparisonWork comparison;
     for (std::size_t i = 0; i < plan_.tables.size(); ++i) {
-      leaves.push_back(leaves_from_ledger(plan_.tables[i], ranges[i]));
-      const Digest root = leaves.back().root();
+      const ExecutedTable& table = executed.tables[i];
+      const Digest root = table.leaves->root();
       roots.emplace_back(plan_.tables[i].source, root);
-      account_for(report_.tables[i], ranges[i]);
+      account_for(report_.tables[i], ranges_of(table));
       report_.tables[i].digest = to_hex(root);
-      comparison.server_sums.push_back(std::all_of(
-          ranges[i].begin(), ranges[i].end(), [](const WorkRecord* range) { return range->server_sums; }));
     }
     report_.root = to_hex(database_root(roots));
-    if (options_.verify == VerifyMode::none) return;
+  }
 
-    connect_lanes(options_.jobs);
-    comparison.tables = &plan_.tables;
-    comparison.source = &leaves;
-    for (const std::unique_ptr<Connection>& connection : connections_)
-      comparison.connections.push_back(connection.get());
-    comparison.mode = options_.verify;
-    console_.begin_phase();
-    const std::vector<TableComparison> compared = compare_target(comparison, console_, stop_);
-    if (compared.size() != plan_.tables.size()) throw_interrupted();
-    name_differences(leaves, compared, ranges);
-    console_.end_phase();
-    for (std::size_t i = 0; i < compared.size(); ++i) {
+  static std::vector<const WorkRecord*> ranges_of(const ExecutedTable& table) {
+    std::vector<const WorkRecord*> ranges;
+    for (const WorkRecord& range : table.ranges) ranges.push_back(&range);
+    return ranges;
+  }
+
+  void take_comparisons(Executed& executed) {
+    std::vector<TableLeaves> leaves;
+    std::vector<TableComparison> compared;
+    std::vector<std::vector<const WorkRecord*>> ranges;
+    for (std::size_t i = 0; i < executed.tables.size(); ++i) {
+      ExecutedTable& table = executed.tables[i];
+      ranges.push_back(ranges_of(table));
+      leaves.push_back(std::move(*table.leaves));
+      compared.push_back(std::move(*table.comparison));
       report_.tables[i].verified = compared[i].level != Level::count && compared[i].equal;
       if (!compared[i].note.empty() && options_.verify == VerifyMode::server) {
         console_.say(fmt::format("table {}: {}", plan_.tables[i].source, compared[i].note));
       }
     }
-    report_.phases.verify = clock.seconds();
+    name_differences(leaves, compared, ranges);
   }
 
   // Where the target differs from what was loaded: table, ranges and the first rows.
@@ -608,6 +508,7 @@ class Migration {
   TargetCatalog existing_;  // with --data-only
   TargetEndpoint endpoint_;
   OpenRun run_;
+  PhaseUse profile_use_;
   std::vector<const TablePlan*> found_;  // per table: its plan when the run found it, null when it created it
   std::map<std::size_t, std::string> refused_;  // steps, with the reason
   std::vector<std::string> differences_;

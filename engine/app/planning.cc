@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "engine/app/endpoints.h"
@@ -140,7 +139,9 @@ PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* e
   }
   planned.plan = plan_migration(catalog, planned.outlines, plan);
 
-  const auto began = std::chrono::steady_clock::now();
+  const double began = thread_time().wall;
+  const double cpu_before = process_cpu_seconds();
+  const double machine_before = machine_cpu_seconds();
   console.begin_phase();
   planned.facts = profile_source(*planned.snapshot, planned.plan, console, stop);
   plan.facts = &planned.facts;
@@ -162,7 +163,18 @@ PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* e
   refuse_misfits(find_misfits(*planned.snapshot, planned.plan, columns_to_judge(planned.plan), console, stop),
                  options.mapping, planned.plan);
   console.end_phase();
-  planned.profile_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  // All threads of the process are at it, so their time need not be taken one by one.
+  PhaseUse& use = planned.profile;
+  use.wall = thread_time().wall - began;
+  use.lanes = use.wall * static_cast<double>(options.jobs);
+  use.cpu = process_cpu_seconds() - cpu_before;
+  use.machine = machine_cpu_seconds() - machine_before;
+  use.for_source = std::max(0.0, use.lanes - use.cpu);
+  for (const TablePlan& table : planned.plan.tables) {
+    const auto facts = planned.facts.find(table.source);
+    if (facts != planned.facts.end()) use.rows += facts->second.rows;
+    use.bytes += table.bytes;
+  }
   return planned;
 }
 

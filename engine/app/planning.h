@@ -11,6 +11,7 @@
 #include "engine/model/facts.h"
 #include "engine/model/plan.h"
 #include "engine/model/target_catalog.h"
+#include "engine/run/phase_clock.h"
 #include "engine/run/range_pipeline.h"
 #include "io/sqlite/snapshot.h"
 
@@ -21,7 +22,7 @@ struct PlannedSource {
   std::map<std::string, TableOutline> outlines;  // by table, of the selected tables
   SourceFacts facts;                             // of the selected tables
   MigrationPlan plan;                            // its findings are not acted upon here
-  double profile_seconds = 0;
+  PhaseUse profile;
 };
 
 // `existing`: the target's tables for --data-only, else null. Throws Error (source_unreadable, usage,

@@ -50,6 +50,36 @@ Json json_of(const ObjectOutcome& object) {
           {"proposal", object.proposal}};
 }
 
+Json json_of(const PhaseExplanation& phase, const Machine& machine) {
+  const PhaseUse& use = phase.use;
+  const auto rate = [&](std::uint64_t count) {
+    return use.wall > 0 ? std::round(static_cast<double>(count) / use.wall) : 0;
+  };
+  return {{"phase", phase.name},
+          {"wall_seconds", rounded(use.wall)},
+          {"lane_seconds", rounded(use.lanes)},
+          {"client_cpu_seconds", rounded(use.cpu)},
+          {"waited_for_core_seconds", rounded(use.for_core)},
+          {"waited_for_server_seconds", rounded(use.for_server)},
+          {"waited_for_source_seconds", rounded(use.for_source)},
+          {"rows", use.rows},
+          {"bytes", use.bytes},
+          {"rows_per_second", rate(use.rows)},
+          {"bytes_per_second", rate(use.bytes)},
+          {"bound_by", binding_of(phase, machine)}};
+}
+
+Json json_of(const Explanation& explanation) {
+  Json phases = Json::array();
+  for (const PhaseExplanation& phase : explanation.phases) phases.push_back(json_of(phase, explanation.machine));
+  return {{"cores", explanation.machine.cores},
+          {"server_on_this_machine", explanation.machine.has_server},
+          {"phases", phases},
+          {"wal_bytes", explanation.wal_bytes},
+          {"wal_level", explanation.wal_level},
+          {"tables_frozen", explanation.tables_frozen}};
+}
+
 }  // namespace
 
 std::string report_json(const Report& report) {
@@ -79,6 +109,7 @@ std::string report_json(const Report& report) {
                        {"constraints", rounded(report.phases.constraints)},
                        {"verify", rounded(report.phases.verify)},
                        {"total", rounded(report.phases.total)}}},
+                     {"explain", json_of(report.explanation)},
                      {"peak_memory_bytes", report.peak_memory_bytes}};
   // Names come from the source and may be any bytes; a report must not fail over one.
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
@@ -125,12 +156,8 @@ std::string summary_text(const Report& report, VerifyMode verify) {
   text +=
       fmt::format("{:<{}}  {:>13}  {:>9}  {:>10}  {:>9.2f}\n", "total", width, human_count(total.rows_loaded),
                   human_count(total.rows_rejected), human_bytes(total.bytes), report.phases.total);
-  const PhaseSeconds& phases = report.phases;
-  const std::string profile = phases.profile > 0 ? fmt::format("profile {:.2f} s, ", phases.profile) : "";
-  text += fmt::format(
-      "phases: {}load {:.2f} s, indexes {:.2f} s, constraints {:.2f} s, verify {:.2f} s; peak memory {}\n",
-      profile, phases.load, phases.indexes, phases.constraints, phases.verify,
-      human_bytes(report.peak_memory_bytes));
+  text += explanation_text(report.explanation);
+  text += "peak memory " + human_bytes(report.peak_memory_bytes) + "\n";
   const auto created = std::count_if(report.objects.begin(), report.objects.end(),
                                      [](const ObjectOutcome& object) { return object.created; });
   text += "schema objects: " + human_count(static_cast<std::uint64_t>(created)) + " created";

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/app/explain.h"
 #include "engine/app/options.h"
 #include "engine/model/plan.h"
 
@@ -34,6 +35,7 @@ struct TableReport {
   bool verified = false;
 };
 
+// Phases overlap, so together they may take longer than the whole.
 struct PhaseSeconds {
   double profile = 0;
   double load = 0;
@@ -57,6 +59,7 @@ struct Report {
   std::vector<TableReport> tables;
   std::vector<ObjectOutcome> objects;
   PhaseSeconds phases;
+  Explanation explanation;
   std::uint64_t peak_memory_bytes = 0;
 };
 

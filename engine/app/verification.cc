@@ -3,10 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <atomic>
 #include <map>
-#include <random>
 #include <set>
 #include <utility>
 
@@ -18,71 +15,6 @@
 #include "verify/server_hash.h"
 
 namespace sluice {
-namespace {
-
-// 32 MB of heap at the usual block size: enough tasks to keep the lanes level, few enough that starting a
-// COPY does not count.
-constexpr std::uint64_t kBlocksPerTask = 4096;
-// A query that answers with one row fills no pipe, so there is one for each lane, unless that makes them
-// small.
-constexpr std::uint64_t kBlocksPerSum = 1024;
-
-// How often a lane tells the progress line what it has done.
-constexpr std::uint64_t kRowsPerReport = 4096;
-
-// Rows and bytes of all lanes, for the progress line.
-class Meter {
- public:
-  // One lane's share. Tells the meter now and then, and the rest when it goes.
-  class Share {
-   public:
-    explicit Share(Meter& meter) : meter_(meter) {}
-    ~Share() { tell(); }
-    Share(const Share&) = delete;
-    Share& operator=(const Share&) = delete;
-    void add(std::uint64_t bytes) {
-      bytes_ += bytes;
-      if (++rows_ == kRowsPerReport) tell();
-    }
-    void add_rows(std::uint64_t rows) { rows_ += rows; }
-
-   private:
-    void tell() {
-      meter_.rows_.fetch_add(std::exchange(rows_, 0), std::memory_order_relaxed);
-      meter_.bytes_.fetch_add(std::exchange(bytes_, 0), std::memory_order_relaxed);
-    }
-    Meter& meter_;
-    std::uint64_t rows_ = 0;
-    std::uint64_t bytes_ = 0;
-  };
-
-  [[nodiscard]] Progress progress(const std::string& phase, std::uint64_t rows_expected) const {
-    Progress progress;
-    progress.phase = phase;
-    progress.rows = rows_.load(std::memory_order_relaxed);
-    progress.bytes = bytes_.load(std::memory_order_relaxed);
-    progress.fraction =
-        rows_expected == 0 ? 0 : static_cast<double>(progress.rows) / static_cast<double>(rows_expected);
-    return progress;
-  }
-
- private:
-  std::atomic<std::uint64_t> rows_{0};
-  std::atomic<std::uint64_t> bytes_{0};
-};
-
-template <class Body>
-void naming_table(const TablePlan& plan, const Body& body) {
-  try {
-    body();
-  } catch (Error& error) {
-    if (error.where().table.empty()) error.where().table = plan.source;
-    throw;
-  }
-}
-
-}  // namespace
-
 TableLeaves leaves_from_ledger(const TablePlan& plan, const std::vector<const WorkRecord*>& ranges) {
   std::vector<RangeDigest> digests;
   digests.reserve(ranges.size());
@@ -110,14 +42,14 @@ std::optional<ScannedSource> scan_source(Snapshot& snapshot, const std::vector<T
   scanned.unfit.resize(tables.size());
   std::vector<std::uint64_t> unfit(tasks.size());
   std::vector<std::vector<UnfitRow>> unfit_rows(tasks.size());
-  Meter meter;
+  RowMeter meter;
   PipelineWork pipeline;
   pipeline.lanes = snapshot.readers();
   pipeline.tasks = tasks.size();
   pipeline.body = [&](std::size_t lane, std::size_t number) {
     const Task& task = tasks[number];
     const TablePlan& plan = tables[task.table];
-    Meter::Share share(meter);
+    RowMeter::Share share(meter);
     naming_table(plan, [&] {
       RowDigester row_digester(plan);
       RangeDigester range(plan);
@@ -164,18 +96,7 @@ std::optional<ScannedSource> scan_source(Snapshot& snapshot, const std::vector<T
   return scanned;
 }
 
-std::string_view name_of(Level level) {
-  constexpr std::array<std::string_view, 4> kNames = {"full", "server", "sample", "count"};
-  return kNames[static_cast<std::size_t>(level)];
-}
-
 namespace {
-
-struct ReadTask {
-  std::size_t table = 0;
-  BlockRange blocks;
-  std::optional<std::size_t> leaf;  // with Level::sample: read by its keys
-};
 
 class TargetReader {
  public:
@@ -183,180 +104,45 @@ class TargetReader {
       : work_(work), console_(console), stop_(stop) {}
 
   std::vector<TableComparison> run() {
-    for (std::size_t table = 0; table < work_.tables->size(); ++table) {
-      naming_table(plan(table), [&] { plan_table(table); });
+    ReadBackOptions options;
+    options.mode = work_.mode;
+    options.sample_percent = work_.sample_percent;
+    options.lanes = work_.connections.size();
+    std::vector<std::pair<TableReadBack*, std::size_t>> pieces;
+    std::uint64_t rows_expected = 0;
+    for (std::size_t i = 0; i < work_.tables->size(); ++i) {
+      options.server_sums = !work_.server_sums.empty() && work_.server_sums[i];
+      options.sample_seed = work_.sample_seed + i;
+      const TableLeaves& source = (*work_.source)[i];
+      TableReadBack& table =
+          *tables_.emplace_back(std::make_unique<TableReadBack>((*work_.tables)[i], source, options));
+      const std::size_t count = table.cut(*work_.connections.front());
+      for (std::size_t piece = 0; piece < count; ++piece) pieces.emplace_back(&table, piece);
+      rows_expected += source.total().rows;
     }
-    if (!read()) return {};
-    for (std::size_t table = 0; table < comparisons_.size(); ++table) compare(table);
-    return std::move(comparisons_);
+    RowMeter meter;
+    PipelineWork pipeline;
+    pipeline.lanes = work_.connections.size();
+    pipeline.tasks = pieces.size();
+    pipeline.body = [&](std::size_t lane, std::size_t number) {
+      const auto& [table, piece] = pieces[number];
+      table->read(*work_.connections[lane], piece, meter);
+    };
+    {
+      const Ticker ticker(console_.interval_seconds(),
+                          [&] { console_.progress(meter.progress("verify", rows_expected)); });
+      if (!run_pipeline(pipeline, stop_)) return {};
+    }
+    std::vector<TableComparison> comparisons;
+    for (const auto& table : tables_) comparisons.push_back(table->compare(*work_.connections.front()));
+    return comparisons;
   }
 
  private:
-  [[nodiscard]] const TablePlan& plan(std::size_t table) const { return (*work_.tables)[table]; }
-  [[nodiscard]] const TableLeaves& source(std::size_t table) const { return (*work_.source)[table]; }
-  [[nodiscard]] Connection& first() const { return *work_.connections.front(); }
-
-  // Which level the table gets, and the tasks that look at it.
-  void plan_table(std::size_t table) {
-    TableComparison& comparison = comparisons_.emplace_back();
-    target_.push_back(source(table).emptied());
-    comparison.rows_source = source(table).total().rows;
-    comparison.root_source = source(table).root();
-    comparison.leaves = comparison.leaves_read = source(table).leaves().size();
-    if (work_.mode == VerifyMode::count) {
-      comparison.level = Level::count;
-      tasks_.push_back({table, {}, std::nullopt});
-      return;
-    }
-    if (work_.mode == VerifyMode::server) {
-      comparison.note = why_not_server(table);
-      if (comparison.note.empty()) comparison.level = Level::server;
-    }
-    if (work_.sample_percent < 100) {
-      if (!source(table).ordered() || !finds_by_key(first(), plan(table))) {
-        comparison.note = "read whole: no index finds its rows by an integer key";
-      } else {
-        comparison.level = Level::sample;
-        sample_leaves(table);
-        return;
-      }
-    }
-    const std::uint64_t blocks = count_blocks(first(), plan(table));
-    const std::uint64_t step = comparison.level == Level::server
-                                   ? std::max(kBlocksPerSum, blocks / work_.connections.size() + 1)
-                                   : kBlocksPerTask;
-    for (std::uint64_t begin = 0; begin == 0 || begin < blocks; begin += step) {
-      // The last task is open-ended: whatever was appended meanwhile is seen too.
-      const bool last = begin + step >= blocks;
-      tasks_.push_back({table, {begin, last ? UINT64_MAX : begin + step}, std::nullopt});
-    }
-  }
-
-  [[nodiscard]] std::string why_not_server(std::size_t table) const {
-    if (work_.server_sums.empty() || !work_.server_sums[table]) {
-      const std::string why = why_no_server_hash(plan(table));
-      return why.empty()
-                 ? "read back whole: the ledger has no sums of the server's hashes (migrate --verify server "
-                   "makes them, --scan takes them from the source)"
-                 : "read back whole: " + why;
-    }
-    if (const std::string why = why_no_server_hash(plan(table)); !why.empty())
-      return "read back whole: " + why;
-    const std::string column = nondeterministic_column(first(), plan(table));
-    return column.empty() ? std::string()
-                          : "read back whole: the collation of column " + column + " is not deterministic";
-  }
-
-  void sample_leaves(std::size_t table) {
-    TableComparison& comparison = comparisons_[table];
-    std::vector<std::size_t> leaves(comparison.leaves);
-    for (std::size_t i = 0; i < leaves.size(); ++i) leaves[i] = i;
-    std::mt19937_64 random(work_.sample_seed + table);
-    std::shuffle(leaves.begin(), leaves.end(), random);
-    const auto wanted =
-        static_cast<std::size_t>(static_cast<double>(leaves.size()) * work_.sample_percent / 100 + 0.9999);
-    leaves.resize(std::clamp<std::size_t>(wanted, 1, leaves.size()));
-    std::sort(leaves.begin(), leaves.end());
-    comparison.leaves_read = leaves.size();
-    for (const std::size_t leaf : leaves) tasks_.push_back({table, {}, leaf});
-    // What is not read counts as equal, and the level says so.
-    for (std::size_t i = 0; i < comparison.leaves; ++i) {
-      if (!std::binary_search(leaves.begin(), leaves.end(), i))
-        target_[table].add(i, source(table).leaves()[i]);
-    }
-  }
-
-  bool read() {
-    std::vector<std::optional<TableLeaves>> parts(tasks_.size());
-    Meter meter;
-    std::uint64_t rows_expected = 0;
-    for (const TableComparison& comparison : comparisons_) rows_expected += comparison.rows_source;
-    PipelineWork pipeline;
-    pipeline.lanes = work_.connections.size();
-    pipeline.tasks = tasks_.size();
-    pipeline.body = [&](std::size_t lane, std::size_t number) {
-      const ReadTask& task = tasks_[number];
-      naming_table(plan(task.table),
-                   [&] { parts[number] = read_task(*work_.connections[lane], task, meter); });
-    };
-    pipeline.record = [&](std::size_t number) {
-      const std::size_t table = tasks_[number].table;
-      if (comparisons_[table].level != Level::count) target_[table].merge(*parts[number]);
-      parts[number].reset();
-    };
-    const Ticker ticker(console_.interval_seconds(),
-                        [&] { console_.progress(meter.progress("verify", rows_expected)); });
-    return run_pipeline(pipeline, stop_);
-  }
-
-  TableLeaves read_task(Connection& connection, const ReadTask& task, Meter& meter) {
-    const TablePlan& table = plan(task.table);
-    TableLeaves leaves = source(task.table).emptied();
-    Meter::Share share(meter);
-    const auto add = [&](std::span<const std::byte> tuple) {
-      leaves.add(tuple);
-      share.add(tuple.size());
-    };
-    switch (comparisons_[task.table].level) {
-      case Level::count:
-        // One task a table, so nobody else writes here.
-        comparisons_[task.table].rows_target = count_rows(connection, table);
-        break;
-      case Level::server:
-        sum_blocks(connection, table, task.blocks, false, leaves);
-        share.add_rows(leaves.total().rows);
-        break;
-      case Level::sample:
-        read_placed(connection, table, source(task.table).keys_of(*task.leaf),
-                    [&](Place, std::span<const std::byte> tuple) { add(tuple); });
-        break;
-      case Level::full:
-        read_blocks(connection, table, task.blocks, add);
-        break;
-    }
-    return leaves;
-  }
-
-  void compare(std::size_t table) {
-    TableComparison& comparison = comparisons_[table];
-    if (comparison.level == Level::count) {
-      comparison.equal = comparison.rows_target == comparison.rows_source;
-      return;
-    }
-    comparison.rows_target = target_[table].total().rows;
-    if (comparison.level == Level::server) {
-      comparison.differing = differing_by_server(table);
-    } else {
-      comparison.differing = differing_leaves(source(table), target_[table]);
-    }
-    comparison.equal = comparison.differing.empty();
-    for (const std::size_t leaf : comparison.differing) {
-      const bool known = comparison.level != Level::server || source(table).ordered();
-      comparison.differing_rows.push_back(known ? target_[table].leaves()[leaf].rows.rows
-                                                : comparison.rows_target / comparison.differing.size() + 1);
-    }
-    if (comparison.level == Level::full) comparison.root_target = target_[table].root();
-  }
-
-  // One sum of the whole table says whether; only where it differs does the server sum leaf by leaf.
-  std::vector<std::size_t> differing_by_server(std::size_t table) {
-    if (same_server_sum(source(table), target_[table])) return {};
-    if (!source(table).ordered()) {
-      std::vector<std::size_t> all(source(table).leaves().size());
-      for (std::size_t i = 0; i < all.size(); ++i) all[i] = i;
-      return all;
-    }
-    target_[table] = source(table).emptied();
-    naming_table(plan(table), [&] { sum_blocks(first(), plan(table), {}, true, target_[table]); });
-    return differing_server_leaves(source(table), target_[table]);
-  }
-
   const ComparisonWork& work_;
   Console& console_;
   const StopRequest& stop_;
-  std::vector<TableComparison> comparisons_;
-  std::vector<TableLeaves> target_;
-  std::vector<ReadTask> tasks_;
+  std::vector<std::unique_ptr<TableReadBack>> tables_;
 };
 
 }  // namespace
@@ -374,7 +160,7 @@ std::optional<LeavesLeft> compare_leaves(const std::vector<Connection*>& connect
   const bool by_key = source.ordered() && finds_by_key(*connections.front(), plan);
   const std::uint64_t blocks = by_key ? 0 : count_blocks(*connections.front(), plan);
   std::vector<std::optional<TableLeaves>> parts(
-      by_key ? leaves.size() : std::max<std::uint64_t>(1, (blocks + kBlocksPerTask - 1) / kBlocksPerTask));
+      by_key ? leaves.size() : std::max<std::uint64_t>(1, (blocks + kBlocksPerPiece - 1) / kBlocksPerPiece));
   PipelineWork pipeline;
   pipeline.lanes = connections.size();
   pipeline.tasks = parts.size();
@@ -393,7 +179,7 @@ std::optional<LeavesLeft> compare_leaves(const std::vector<Connection*>& connect
       } else {
         const bool last = number + 1 == parts.size();
         read_blocks(*connections[lane], plan,
-                    {number * kBlocksPerTask, last ? UINT64_MAX : (number + 1) * kBlocksPerTask}, add);
+                    {number * kBlocksPerPiece, last ? UINT64_MAX : (number + 1) * kBlocksPerPiece}, add);
       }
     });
   };

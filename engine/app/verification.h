@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/app/console.h"
+#include "engine/app/table_read_back.h"
 #include "engine/model/plan.h"
 #include "engine/run/range_pipeline.h"
 #include "io/postgres/connection.h"
@@ -44,25 +45,6 @@ std::optional<ScannedSource> scan_source(Snapshot& snapshot, const std::vector<T
                                          const StopRequest& stop);
 
 // ---- the target ----
-
-// How much of a table was looked at.
-enum class Level : std::uint8_t { full, server, sample, count };
-std::string_view name_of(Level level);
-
-struct TableComparison {
-  Level level = Level::full;
-  std::string note;  // why not the level that was asked for
-  bool equal = false;
-  std::uint64_t rows_source = 0;
-  std::uint64_t rows_target = 0;  // of the leaves read, with Level::sample
-  std::size_t leaves = 0;
-  std::size_t leaves_read = 0;
-  // Leaves; with Level::server of a table without ordered keys: all of them.
-  std::vector<std::size_t> differing;
-  std::vector<std::uint64_t> differing_rows;  // the target's in each of these; then about as many
-  Digest root_source;
-  std::optional<Digest> root_target;  // of a full read-back
-};
 
 struct ComparisonWork {
   const std::vector<TablePlan>* tables = nullptr;    // borrowed, as all of these

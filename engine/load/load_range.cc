@@ -1,6 +1,7 @@
 #include "engine/load/load_range.h"
 
 #include "engine/model/error.h"
+#include "engine/model/thread_time.h"
 
 namespace sluice {
 namespace {
@@ -17,7 +18,11 @@ constexpr std::uint64_t kRowsPerMeterTick = 1024;
 std::optional<RangeSeal> load_range(Lane& lane, const RangeTask& task, Claim claim) {
   std::uint64_t rows = 0;
   try {
-    const std::unique_ptr<RangeWriter> writer = lane.sink->begin(task, claim);
+    double blocked_at_first = 0;
+    const std::unique_ptr<RangeWriter> writer = [&] {
+      const AddOffCore blocked(blocked_at_first);
+      return lane.sink->begin(task, claim);
+    }();
     if (!writer) return std::nullopt;
     const std::unique_ptr<Scan> scan = lane.source->scan(*task.plan, task.extent);
     std::uint64_t bytes_before = 0;
@@ -31,6 +36,7 @@ std::optional<RangeSeal> load_range(Lane& lane, const RangeTask& task, Claim cla
       if (++rows % kRowsPerMeterTick == 0) tick(kRowsPerMeterTick);
     }
     RangeSeal seal = writer->seal();  // rows, ledger row, COMMIT: all or nothing
+    seal.blocked_seconds += blocked_at_first;
     advance(lane.meter->rows, rows % kRowsPerMeterTick);
     advance(lane.meter->bytes, seal.bytes - bytes_before);
     return seal;

@@ -33,6 +33,8 @@ struct RangeTask {
   const TablePlan* plan = nullptr;  // borrowed, never null
   RangeNumber number{};
   Extent extent;
+  // The run created the table and this is its only range, so nobody else has anything in it or to do with it.
+  bool whole_new_table = false;
 };
 
 // What is known of a range once its transaction has committed.
@@ -44,6 +46,8 @@ struct RangeSeal {
   std::uint64_t rows_rejected = 0;
   std::uint64_t bytes = 0;  // COPY payload
   double seconds = 0;
+  double blocked_seconds = 0;  // of these, asleep until the target took bytes or answered
+  bool frozen = false;         // its rows need no later visit by VACUUM or the first reader
   RangeDigest digest;
 };
 

@@ -1,6 +1,8 @@
 #include "io/postgres/connection.h"
 
+#include <arpa/inet.h>
 #include <libpq-fe.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -280,6 +282,22 @@ void Connection::revive() {
                 "run the same command again to go on");
   }
   enlarge_send_buffer(handle_.get());
+}
+
+bool Connection::is_local() const {
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  if (getpeername(PQsocket(handle_.get()), reinterpret_cast<sockaddr*>(&address), &length) != 0) return false;
+  switch (address.ss_family) {
+    case AF_UNIX:
+      return true;
+    case AF_INET:
+      return (ntohl(reinterpret_cast<const sockaddr_in&>(address).sin_addr.s_addr) >> 24) == 127;
+    case AF_INET6:
+      return IN6_IS_ADDR_LOOPBACK(&reinterpret_cast<const sockaddr_in6&>(address).sin6_addr);
+    default:
+      return false;
+  }
 }
 
 bool Connection::in_transaction() const { return PQtransactionStatus(handle_.get()) == PQTRANS_INTRANS; }

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <utility>
 
+#include "engine/model/thread_time.h"
 #include "io/wire/row_encoder.h"
 
 namespace sluice {
@@ -47,6 +48,7 @@ void CopyStream::fail() {
 }
 
 void CopyStream::write(std::span<const std::byte> bytes) {
+  const AddOffCore blocked(blocked_seconds_);
   while (!bytes.empty()) {
     const std::span<const std::byte> piece = bytes.first(std::min(bytes.size(), kMessageBytesMax));
     const int sent = PQputCopyData(connection_->handle(), reinterpret_cast<const char*>(piece.data()),
@@ -58,6 +60,7 @@ void CopyStream::write(std::span<const std::byte> bytes) {
 
 std::uint64_t CopyStream::finish() {
   write(copy_trailer());
+  const AddOffCore blocked(blocked_seconds_);
   pg_conn* handle = connection_->handle();
   if (PQputCopyEnd(handle, nullptr) != 1) fail();
   connection_ = nullptr;

@@ -30,9 +30,13 @@ class CopyStream {
   // Ends the COPY and returns the row count as the server saw it. Compare it with your own.
   [[nodiscard]] std::uint64_t finish();
 
+  // Seconds for which the thread was off its core in write() and finish(): the server had not taken what was sent.
+  [[nodiscard]] double blocked_seconds() const { return blocked_seconds_; }
+
  private:
   [[noreturn]] void fail();
 
+  double blocked_seconds_ = 0;
   Connection* connection_;  // null once finished
 };
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/model/hex.h"
+#include "engine/model/thread_time.h"
 #include "io/postgres/copy_stream.h"
 #include "io/postgres/ledger.h"
 #include "io/postgres/reject_record.h"
@@ -23,18 +24,48 @@ constexpr const char* kSettings = "SET LOCAL synchronous_commit = off";
 
 constexpr std::size_t kBufferBytesKept = std::size_t{16} << 20;
 
-std::string copy_statement(const TablePlan& plan) {
-  return "COPY " + quoted_name(plan) + " (" + quoted_sent_columns(plan) + ") FROM STDIN (FORMAT binary)";
+std::string copy_statement(const TablePlan& plan, bool freeze) {
+  return "COPY " + quoted_name(plan) + " (" + quoted_sent_columns(plan) + ") FROM STDIN (FORMAT binary" +
+         (freeze ? ", FREEZE" : "") + ")";
+}
+
+// Gives the table a new file in this transaction, which COPY FREEZE asks for: the rows arrive frozen, so that
+// neither the first reader nor VACUUM writes them once more, and where wal_level is minimal they stay out of
+// the write-ahead log. False when somebody else has to do with the table already; it is then loaded as any
+// other, and what they did is left to the verification. No lock is waited for: a reader of theirs could hold it
+// for hours.
+bool renew_file(Connection& connection, const TablePlan& plan) {
+  const std::string table = quoted_name(plan);
+  connection.execute("SAVEPOINT renew");
+  try {
+    connection.execute("LOCK TABLE ONLY " + table + " IN ACCESS EXCLUSIVE MODE NOWAIT");
+  } catch (const Error& error) {
+    if (error.sqlstate() != "55P03") throw;
+    connection.execute("ROLLBACK TO SAVEPOINT renew");
+    return false;
+  }
+  // TRUNCATE must not be in a subtransaction of its own, or COPY would not take the file for a new one.
+  connection.execute("RELEASE SAVEPOINT renew");
+  const Result untouched = connection.execute(
+      "SELECT NOT EXISTS (SELECT 1 FROM " + table +
+          ") AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE confrelid = $1::regclass AND contype = 'f') AND "
+          "NOT EXISTS (SELECT 1 FROM pg_inherits WHERE inhparent = $1::regclass) AND NOT EXISTS (SELECT 1 FROM "
+          "pg_trigger WHERE tgrelid = $1::regclass)",
+      {table});
+  if (!untouched.boolean(0, 0)) return false;
+  connection.execute("TRUNCATE ONLY " + table);
+  return true;
 }
 
 class PostgresWriter final : public RangeWriter {
  public:
   PostgresWriter(Connection& connection, std::unique_ptr<Transaction> transaction, const std::string& run_id,
-                 const RangeTask& task, const RangeSinkOptions& options, Buffer& buffer)
+                 const RangeTask& task, bool freeze, const RangeSinkOptions& options, Buffer& buffer)
       : connection_(connection),
         run_id_(run_id),
         plan_(*task.plan),
         options_(options),
+        freeze_(freeze),
         transaction_(std::move(transaction)),
         sent_columns_(sluice::sent_columns(plan_)),
         has_generated_(sent_columns_ < plan_.columns.size()),
@@ -45,7 +76,8 @@ class PostgresWriter final : public RangeWriter {
     buffer_.clear();
     seal_.table = plan_.id;
     seal_.number = task.number;
-    copy_.emplace(connection_, copy_statement(plan_));
+    seal_.frozen = freeze_;
+    copy_.emplace(connection_, copy_statement(plan_, freeze_));
   }
 
   void write(Row row) override {
@@ -69,6 +101,7 @@ class PostgresWriter final : public RangeWriter {
 
   RangeSeal seal() override {
     finish_copy();
+    std::optional<AddOffCore> blocked(std::in_place, seal_.blocked_seconds);
     store_rejects();
     seal_.digest = digester_.finish();
     assert(seal_.digest.total.rows == seal_.rows_loaded);
@@ -92,6 +125,7 @@ class PostgresWriter final : public RangeWriter {
       throw Error(Fault::internal, "a range was finished that this session had not claimed");
     }
     transaction_->commit();
+    blocked.reset();
     return std::move(seal_);
   }
 
@@ -145,6 +179,7 @@ class PostgresWriter final : public RangeWriter {
   void finish_copy() {
     send();
     const std::uint64_t counted = copy_->finish();
+    seal_.blocked_seconds += copy_->blocked_seconds();
     copy_.reset();
     const std::uint64_t sent = seal_.rows_loaded - rows_in_finished_copies_;
     if (counted != sent) {
@@ -160,7 +195,7 @@ class PostgresWriter final : public RangeWriter {
     if (rejects_.size() >= options_.reject_bytes_max) {
       finish_copy();
       store_rejects();
-      copy_.emplace(connection_, copy_statement(plan_));
+      copy_.emplace(connection_, copy_statement(plan_, freeze_));
     }
   }
 
@@ -191,6 +226,7 @@ class PostgresWriter final : public RangeWriter {
   const std::string& run_id_;
   const TablePlan& plan_;
   const RangeSinkOptions& options_;
+  const bool freeze_;
   // Destroyed after the COPY, which must end before the ROLLBACK can be sent.
   std::unique_ptr<Transaction> transaction_;
   std::optional<CopyStream> copy_;
@@ -226,8 +262,9 @@ class PostgresSink final : public Sink {
         {run_id_, std::to_string(static_cast<std::uint32_t>(task.plan->id)),
          std::to_string(static_cast<std::uint32_t>(task.number))});
     if (claimed.rows() == 0) return nullptr;
-    return std::make_unique<PostgresWriter>(connection_, std::move(transaction), run_id_, task, options_,
-                                            buffer_);
+    const bool freeze = task.whole_new_table && renew_file(connection_, *task.plan);
+    return std::make_unique<PostgresWriter>(connection_, std::move(transaction), run_id_, task, freeze,
+                                            options_, buffer_);
   }
 
  private:

@@ -5,6 +5,7 @@
 // One transaction per range:
 //   BEGIN; claim the work row (its lock is the lease, and dies with the session); COPY; UPDATE the work
 //   row, which must touch exactly one row that was not done; COMMIT
+// A table that is one range and that the run created gets a new file in between (TRUNCATE) and COPY FREEZE.
 
 #include <memory>
 #include <string>

@@ -1,6 +1,9 @@
 #include "io/postgres/target.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <thread>
 
 #include "engine/model/quote.h"
 #include "io/postgres/copy_stream.h"
@@ -177,6 +180,13 @@ void check_server(Connection& connection) {
   }
 }
 
+ServerLog server_log(Connection& connection) {
+  const ReadScope scope(connection);
+  const Result log = connection.execute(
+      "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn, current_setting('wal_level')");
+  return {static_cast<std::uint64_t>(log.integer(0, 0)), log.text(0, 1)};
+}
+
 OpenRun open_run(Connection& connection, const RunRequest& request) {
   Transaction transaction(connection);
   connection.execute(kExclusive);
@@ -231,11 +241,24 @@ OpenRun open_run(Connection& connection, const RunRequest& request) {
 
 namespace {
 
-// More memory for sorting than the usual default, but never less than the administrator gave.
-constexpr const char* kStepSettings =
-    "SELECT set_config('maintenance_work_mem', "
-    "greatest(pg_size_bytes(current_setting('maintenance_work_mem')), "
-    "128 * 1024 * 1024) / 1024 || 'kB', true)";
+std::string settings_of(const StepResources& resources) {
+  std::string settings = "SELECT set_config('maintenance_work_mem', "
+                         "greatest(pg_size_bytes(current_setting('maintenance_work_mem')), " +
+                         std::to_string(resources.memory_bytes) + ") / 1024 || 'kB', true)";
+  if (resources.workers) {
+    settings += "; SET LOCAL max_parallel_maintenance_workers = " + std::to_string(*resources.workers);
+  }
+  return settings;
+}
+
+// MemAvailable of this machine in bytes; 0 where it does not say.
+std::uint64_t memory_available() {
+  std::ifstream meminfo("/proc/meminfo");
+  for (std::string line; std::getline(meminfo, line);) {
+    if (line.starts_with("MemAvailable:")) return std::strtoull(line.c_str() + 13, nullptr, 10) * 1024;
+  }
+  return 0;
+}
 
 // Steps that only touch the catalog lock two tables each. One at a time, over all processes, or two of them
 // could wait for each other.
@@ -264,14 +287,34 @@ bool is_refusal(const Error& error) { return error.fault() == Fault::target_refu
 
 }  // namespace
 
-// A server that crashed and came back may have lost the last asynchronous commits, and this process may have
-// reconnected without noticing. A step on a table that lacks rows would be done for good.
-void refuse_lost_ranges(Connection& connection, const std::string& run_id) {
-  const Result lost = connection.execute(
-      "SELECT EXISTS (SELECT 1 FROM sluice.work WHERE run_id = $1 AND NOT done)", {run_id});
-  if (!lost.boolean(0, 0)) return;
-  throw Error(Fault::connection_lost, "the server lost ranges that it had taken",
-              "run the same command again to load them");
+StepShares::StepShares(Connection& connection) {
+  // A build that gets more than this sorts no faster: its runs are merged from the cache anyway.
+  constexpr std::uint64_t kMemoryMax = std::uint64_t{4} << 30;
+  const ReadScope scope(connection);
+  const Result settings = connection.execute(
+      "SELECT pg_size_bytes(current_setting('shared_buffers')), current_setting('max_parallel_workers')::int, "
+      "current_setting('max_parallel_maintenance_workers')::int");
+  const auto shared_buffers = static_cast<std::uint64_t>(settings.integer(0, 0));
+  const auto workers = static_cast<unsigned>(settings.integer(0, 1));
+  const std::uint64_t available = connection.is_local() ? memory_available() : 0;
+  // Whoever gave the server shared buffers usually gave it a quarter of the memory.
+  memory_bytes_ = std::min(available > 0 ? available / 4 : shared_buffers, kMemoryMax);
+  if (connection.is_local()) {
+    processes_ = std::max(1U, std::thread::hardware_concurrency());
+    workers_max_ = workers;
+  } else {
+    processes_ = workers;
+    workers_max_ = static_cast<unsigned>(settings.integer(0, 2));
+  }
+}
+
+StepResources StepShares::share(std::size_t slots) const {
+  constexpr std::uint64_t kMemoryMin = std::uint64_t{64} << 20;
+  StepResources resources;
+  resources.memory_bytes = std::max(memory_bytes_ / slots, kMemoryMin);
+  const auto each = static_cast<unsigned>(processes_ / slots);
+  resources.workers = std::min(each > 0 ? each - 1 : 0, workers_max_);
+  return resources;
 }
 
 // True when the table, found by the run, has what the step would make.
@@ -291,14 +334,15 @@ bool is_there_already(Connection& connection, const TablePlan& found, const Step
 }
 
 bool run_step(Connection& connection, const std::string& run_id, std::size_t number, const Step& step,
-              const TablePlan* found, Claim claim) {
+              const TablePlan* found, Claim claim, const StepResources& resources) {
   StepRecord record;
   record.object = step.object;
-  Transaction transaction(connection, kStepSettings);
+  Transaction transaction(connection, settings_of(resources));
   if (step.phase == StepPhase::constraint) connection.execute(kOneConstraintAtATime);
   share_run(connection, run_id);
   if (!claim_step(connection, run_id, number, claim)) return false;
-  refuse_lost_ranges(connection, run_id);
+  const bool of_one_table = step.phase == StepPhase::index && !step.rebuild;
+  refuse_lost_ranges(connection, run_id, of_one_table ? std::optional(step.table) : std::nullopt);
   if (found != nullptr && is_there_already(connection, *found, step)) {
     record.object.created = true;
     record.object.reason = "was there already";

@@ -8,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-#include "engine/run/load_phase.h"
+#include "engine/run/load_jobs.h"
 #include "fault/fake_server.h"
 
 namespace sluice::testing {
@@ -34,18 +34,19 @@ bool run_until_death(const std::vector<TablePlan>& plans, FakeServer& server, st
   FakeSource source(kRows);
   std::vector<LaneMeter> meters(lane_count);
   std::vector<Lane> lanes;
-  for (std::size_t i = 0; i < lane_count; ++i) lanes.push_back({&source, server.make_sink(), &meters[i]});
-  LoadPhase phase;
-  phase.lanes = &lanes;
+  for (std::size_t i = 0; i < lane_count; ++i) lanes.push_back({nullptr, server.make_sink(), &meters[i]});
+  PhaseClock clock;
+  LoadJobs load(lanes, std::vector<Source*>(lane_count, &source), clock, nullptr);
+  JobGraph graph({lane_count});
   for (const TablePlan& plan : plans) {
     for (std::uint32_t number = 0; number < plan.extents.size(); ++number) {
       if (done.contains({static_cast<std::uint32_t>(plan.id), number})) continue;
-      phase.tasks.push_back({&plan, RangeNumber{number}, plan.extents[number]});
+      load.add(graph, 0, {&plan, RangeNumber{number}, plan.extents[number]}, 1);
     }
   }
   try {
     const StopRequest stop;
-    return run_load(phase, stop);
+    return graph.run(lane_count, stop);
   } catch (const Error& error) {
     EXPECT_EQ(exit_status_of(error.fault()), 5) << error.describe();
     return false;
@@ -153,15 +154,15 @@ TEST(StopRequest, KeepsFurtherRangesFromBeginning) {
   FakeSource source(kRows);
   LaneMeter meter;
   std::vector<Lane> lanes;
-  lanes.push_back({&source, server.make_sink(), &meter});
+  lanes.push_back({nullptr, server.make_sink(), &meter});
   StopRequest stop;
-  LoadPhase phase;
-  phase.lanes = &lanes;
-  phase.on_seal = [&](const RangeSeal&) { stop.stop(); };
+  PhaseClock clock;
+  LoadJobs load(lanes, {&source}, clock, [&](const std::optional<RangeSeal>&) { stop.stop(); });
+  JobGraph graph({1});
   for (std::uint32_t number = 0; number < 3; ++number) {
-    phase.tasks.push_back({&tables[0], RangeNumber{number}, tables[0].extents[number]});
+    load.add(graph, 0, {&tables[0], RangeNumber{number}, tables[0].extents[number]}, 1);
   }
-  EXPECT_FALSE(run_load(phase, stop));
+  EXPECT_FALSE(graph.run(1, stop));
   EXPECT_EQ(server.ledger().size(), 1U);
 }
 

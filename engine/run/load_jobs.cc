@@ -1,0 +1,61 @@
+#include "engine/run/load_jobs.h"
+
+#include <cassert>
+#include <utility>
+
+namespace sluice {
+namespace {
+
+// A source for the time of one range.
+class SourceLoan {
+ public:
+  SourceLoan(std::mutex& mutex, std::vector<Source*>& idle) : mutex_(mutex), idle_(idle) {
+    const std::lock_guard lock(mutex_);
+    assert(!idle_.empty());
+    source_ = idle_.back();
+    idle_.pop_back();
+  }
+  ~SourceLoan() {
+    const std::lock_guard lock(mutex_);
+    idle_.push_back(source_);
+  }
+  SourceLoan(const SourceLoan&) = delete;
+  SourceLoan& operator=(const SourceLoan&) = delete;
+
+  [[nodiscard]] Source* source() const { return source_; }
+
+ private:
+  std::mutex& mutex_;
+  std::vector<Source*>& idle_;
+  Source* source_ = nullptr;
+};
+
+}  // namespace
+
+LoadJobs::LoadJobs(std::vector<Lane>& lanes, std::vector<Source*> sources, PhaseClock& clock, OnDone on_done)
+    : lanes_(lanes), clock_(clock), idle_(std::move(sources)), on_done_(std::move(on_done)) {}
+
+JobId LoadJobs::add(JobGraph& graph, std::size_t kind, const RangeTask& task, double cost) {
+  Job job;
+  job.cost = cost;
+  job.kind = kind;
+  job.body = [this, task, claim = Claim::skip_locked](std::size_t lane) mutable {
+    return load(lane, task, std::exchange(claim, Claim::wait));
+  };
+  return graph.add(std::move(job));
+}
+
+JobEnd LoadJobs::load(std::size_t lane, const RangeTask& task, Claim claim) {
+  const PhaseClock::Share share(clock_);
+  const SourceLoan loan(mutex_, idle_);
+  lanes_[lane].source = loan.source();
+  const std::optional<RangeSeal> seal = load_range(lanes_[lane], task, claim);
+  if (!seal && claim == Claim::skip_locked) return JobEnd::postponed;
+  if (on_done_) {
+    const std::lock_guard lock(mutex_);
+    on_done_(seal);
+  }
+  return JobEnd::done;
+}
+
+}  // namespace sluice
