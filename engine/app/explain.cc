@@ -27,8 +27,8 @@ std::string binding_of(const PhaseExplanation& phase, const Machine& machine) {
   const double for_source = share(use.for_source, use.lanes);
   if (busy >= kBusy) {
     const double own = share(use.cpu, use.wall * cores);
-    return fmt::format("the cores of this machine: {} % busy, {} % by sluice{}", percent(busy), percent(own),
-                       machine.has_server ? " and most of the rest by the server" : "");
+    return fmt::format("the cores of this machine: {} % busy, {} % with sluice{}", percent(busy), percent(own),
+                       machine.has_server ? ", the rest with the server and what else runs here" : "");
   }
   if (for_source >= std::max(for_server, computing)) {
     return fmt::format("the disk with the source: the lanes slept in reading it for {} % of their time",
@@ -46,19 +46,26 @@ std::string binding_of(const PhaseExplanation& phase, const Machine& machine) {
 }
 
 std::string explanation_text(const Explanation& explanation) {
-  std::string text;
+  double all = 0;
+  for (const PhaseExplanation& phase : explanation.phases) all += phase.use.wall;
+  std::string text = fmt::format("{:<11}  {:>8}  {:>8}  {:>14}  {:>8}  {:>8}  {:>11}  {:>9}\n", "phase", "seconds", "CPU",
+                                 "waits for core", "server", "source", "rows/s", "bytes/s");
+  std::string reasons;
   for (const PhaseExplanation& phase : explanation.phases) {
     const PhaseUse& use = phase.use;
-    text += fmt::format("{:<11} {:>7.2f} s", phase.name, use.wall);
+    std::string rows = "-";
+    std::string bytes = "-";
     if (use.rows > 0 && use.wall > 0) {
-      text += fmt::format(", {} rows/s, {}/s",
-                          human_count(static_cast<std::uint64_t>(static_cast<double>(use.rows) / use.wall)),
-                          human_bytes(static_cast<std::uint64_t>(static_cast<double>(use.bytes) / use.wall)));
+      rows = human_count(static_cast<std::uint64_t>(static_cast<double>(use.rows) / use.wall));
+      bytes = human_bytes(static_cast<std::uint64_t>(static_cast<double>(use.bytes) / use.wall));
     }
-    text += fmt::format(", {:.2f} s CPU, waits {:.2f} s for a core, {:.2f} s server, {:.2f} s source; bound by {}\n",
-                        use.cpu, use.for_core, use.for_server, use.for_source,
-                        binding_of(phase, explanation.machine));
+    text += fmt::format("{:<11}  {:>8.2f}  {:>8.2f}  {:>14.2f}  {:>8.2f}  {:>8.2f}  {:>11}  {:>9}\n", phase.name,
+                        use.wall, use.cpu, use.for_core, use.for_server, use.for_source, rows, bytes);
+    // Of what took no time worth speaking of, the report has it.
+    if (use.wall < all / 10) continue;
+    reasons += fmt::format("{} was bound by {}\n", phase.name, binding_of(phase, explanation.machine));
   }
+  text += reasons;
   if (explanation.wal_bytes > 0 || explanation.tables_frozen > 0) {
     text += fmt::format("write-ahead log {}", human_bytes(explanation.wal_bytes));
     if (explanation.tables_frozen > 0) {
