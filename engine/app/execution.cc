@@ -16,8 +16,8 @@ namespace {
 // The kinds of jobs, each with a limit of its own.
 enum Kind : std::size_t { kLoad, kIndex, kConstraint, kValidate, kFinish, kView, kVerify, kKinds };
 
-// What a job costs beside loading a byte, as measured on the 2.2 M rows of datasets/three_tables.cc: only their order
-// matters, and only for what is begun first.
+// What a job costs beside loading a byte, as measured on the 2.2 M rows of datasets/three_tables.cc: only
+// their order matters, and only for what is begun first.
 constexpr double kIndexCost = 0.35;
 constexpr double kValidateCost = 0.2;
 constexpr double kVerifyCost = 0.5;
@@ -189,8 +189,7 @@ class Execution {
     const bool index = step.phase == StepPhase::index;
     const PhaseClock::Share share(index ? index_clock_ : constraint_clock_);
     const StepResources resources = shares_.share(graph_.in_use(kind_of(step.phase)));
-    const bool done =
-        run_step(*work_.connections[lane], work_.run_id, number, step, found, claim, resources);
+    const bool done = run_step(*work_.connections[lane], work_.run_id, number, step, found, claim, resources);
     if (!done && claim == Claim::skip_locked) return JobEnd::postponed;
     (index ? indexes_done_ : steps_done_).fetch_add(1, std::memory_order_relaxed);
     return JobEnd::done;
@@ -269,8 +268,7 @@ class Execution {
         progress.bytes += meter.bytes.load(std::memory_order_relaxed);
       }
       // Payload and pages are of about the same size; near the end the estimate may overshoot.
-      const double taken =
-          static_cast<double>(bytes_estimated_done_ + progress.bytes - before_.bytes_before);
+      const double taken = static_cast<double>(bytes_estimated_done_ + progress.bytes - before_.bytes_before);
       progress.fraction = std::min(taken / static_cast<double>(bytes_estimated_), 0.99);
       show(progress.phase);
       console_.progress(progress);
@@ -338,8 +336,8 @@ Executed execute(const ExecutionWork& work, Console& console, const StopRequest&
 }
 
 std::size_t lanes_wanted(const MigrationPlan& plan, std::size_t jobs, std::size_t index_jobs) {
-  const auto steps = static_cast<std::size_t>(
-      std::count_if(plan.steps.begin(), plan.steps.end(), [](const Step& step) {
+  const auto steps =
+      static_cast<std::size_t>(std::count_if(plan.steps.begin(), plan.steps.end(), [](const Step& step) {
         return step.phase == StepPhase::index || step.phase == StepPhase::validate;
       }));
   return std::max(jobs, std::min(index_jobs, steps));

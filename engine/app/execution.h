@@ -1,6 +1,6 @@
 #pragma once
-// Everything between the beginning of a run and its last word, as one graph of jobs over lanes: ranges, then per
-// table its indexes and its verification while other tables still load, then keys, validations and views.
+// Everything between the beginning of a run and its last word, as one graph of jobs over lanes: ranges, then
+// per table its indexes and its verification while other tables still load, then keys, validations and views.
 
 #include <memory>
 #include <optional>
@@ -39,7 +39,7 @@ struct ExecutedTable {
   std::vector<WorkRecord> ranges;
   std::optional<TableLeaves> leaves;
   std::optional<TableComparison> comparison;  // not with VerifyMode::none
-  double load_seconds = 0;                    // from its first range's begin to its last one's commit, in this call
+  double load_seconds = 0;  // from its first range's begin to its last one's commit, in this call
 };
 
 struct Executed {

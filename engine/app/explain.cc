@@ -27,7 +27,8 @@ std::string binding_of(const PhaseExplanation& phase, const Machine& machine) {
   const double for_source = share(use.for_source, use.lanes);
   if (busy >= kBusy) {
     const double own = share(use.cpu, use.wall * cores);
-    return fmt::format("the cores of this machine: {} % busy, {} % with sluice{}", percent(busy), percent(own),
+    return fmt::format("the cores of this machine: {} % busy, {} % with sluice{}", percent(busy),
+                       percent(own),
                        machine.has_server ? ", the rest with the server and what else runs here" : "");
   }
   if (for_source >= std::max(for_server, computing)) {
@@ -37,19 +38,21 @@ std::string binding_of(const PhaseExplanation& phase, const Machine& machine) {
   if (for_server >= computing) {
     const bool more = phase.name == "load" || phase.name == "verify";
     return fmt::format("the server: the lanes waited {} % of their time for it{}", percent(for_server),
-                       more ? "; with cores to spare there, more --jobs would help"
-                            : "; with cores to spare there, more --index-jobs or parallel workers would help");
+                       more
+                           ? "; with cores to spare there, more --jobs would help"
+                           : "; with cores to spare there, more --index-jobs or parallel workers would help");
   }
-  return fmt::format("sluice's own computing, {} % of the lanes' time, while {} % of the cores were idle; more --jobs "
-                     "would help",
-                     percent(computing), percent(1 - busy));
+  return fmt::format(
+      "sluice's own computing, {} % of the lanes' time, while {} % of the cores were idle; more --jobs "
+      "would help",
+      percent(computing), percent(1 - busy));
 }
 
 std::string explanation_text(const Explanation& explanation) {
   double all = 0;
   for (const PhaseExplanation& phase : explanation.phases) all += phase.use.wall;
-  std::string text = fmt::format("{:<11}  {:>8}  {:>8}  {:>14}  {:>8}  {:>8}  {:>11}  {:>9}\n", "phase", "seconds", "CPU",
-                                 "waits for core", "server", "source", "rows/s", "bytes/s");
+  std::string text = fmt::format("{:<11}  {:>8}  {:>8}  {:>14}  {:>8}  {:>8}  {:>11}  {:>9}\n", "phase",
+                                 "seconds", "CPU", "waits for core", "server", "source", "rows/s", "bytes/s");
   std::string reasons;
   for (const PhaseExplanation& phase : explanation.phases) {
     const PhaseUse& use = phase.use;
@@ -59,8 +62,9 @@ std::string explanation_text(const Explanation& explanation) {
       rows = human_count(static_cast<std::uint64_t>(static_cast<double>(use.rows) / use.wall));
       bytes = human_bytes(static_cast<std::uint64_t>(static_cast<double>(use.bytes) / use.wall));
     }
-    text += fmt::format("{:<11}  {:>8.2f}  {:>8.2f}  {:>14.2f}  {:>8.2f}  {:>8.2f}  {:>11}  {:>9}\n", phase.name,
-                        use.wall, use.cpu, use.for_core, use.for_server, use.for_source, rows, bytes);
+    text +=
+        fmt::format("{:<11}  {:>8.2f}  {:>8.2f}  {:>14.2f}  {:>8.2f}  {:>8.2f}  {:>11}  {:>9}\n", phase.name,
+                    use.wall, use.cpu, use.for_core, use.for_server, use.for_source, rows, bytes);
     // Of what took no time worth speaking of, the report has it.
     if (use.wall < all / 10) continue;
     reasons += fmt::format("{} was bound by {}\n", phase.name, binding_of(phase, explanation.machine));

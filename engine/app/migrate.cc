@@ -253,7 +253,8 @@ class Migration {
     work.snapshot = snapshot_.get();
     work.run_id = run_.run_id;
     work.found = found_;
-    for (const std::unique_ptr<Connection>& connection : connections_) work.connections.push_back(connection.get());
+    for (const std::unique_ptr<Connection>& connection : connections_)
+      work.connections.push_back(connection.get());
     work.jobs = options_.jobs;
     work.index_jobs = options_.index_jobs;
     work.verify = options_.verify;
@@ -280,7 +281,8 @@ class Migration {
 
   void explain(const Executed& executed, const ServerLog& log_before) {
     Explanation& explanation = report_.explanation;
-    explanation.machine = {std::max(1U, std::thread::hardware_concurrency()), connections_.front()->is_local()};
+    explanation.machine = {std::max(1U, std::thread::hardware_concurrency()),
+                           connections_.front()->is_local()};
     for (const auto& [name, use] : {std::pair<const char*, const PhaseUse&>{"profile", profile_use_},
                                     {"load", executed.load},
                                     {"indexes", executed.indexes},

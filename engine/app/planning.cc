@@ -126,6 +126,9 @@ void refuse_collisions(const std::vector<KeyCollision>& collisions, const Mappin
 
 }  // namespace
 
+// Digests of keys that are held at a time.
+constexpr std::uint64_t kKeyMemory = std::uint64_t{64} << 20;
+
 PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* existing, Console& console,
                           const StopRequest& stop) {
   PlannedSource planned;
@@ -139,37 +142,33 @@ PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* e
   }
   planned.plan = plan_migration(catalog, planned.outlines, plan);
 
-  const double began = thread_time().wall;
-  const double cpu_before = process_cpu_seconds();
-  const double machine_before = machine_cpu_seconds();
+  PhaseClock clock;
   console.begin_phase();
-  planned.facts = profile_source(*planned.snapshot, planned.plan, console, stop);
+  planned.facts = profile_source(*planned.snapshot, planned.plan, console, stop, &clock);
   plan.facts = &planned.facts;
   planned.plan = plan_migration(catalog, planned.outlines, plan);
   // Before the keys are looked at: a row that does not fit would be in nobody's way.
   for (const PlannedMisfit& misfit :
-       find_misfits(*planned.snapshot, planned.plan, lengths_to_judge(planned.plan), console, stop)) {
+       find_misfits(*planned.snapshot, planned.plan, lengths_to_judge(planned.plan), console, stop, &clock)) {
     plan.lengths_given_up.emplace(misfit.table, misfit.column);
   }
   if (!plan.lengths_given_up.empty()) planned.plan = plan_migration(catalog, planned.outlines, plan);
-  plan.collisions = find_key_collisions(*planned.snapshot, planned.plan, planned.facts, console, stop);
+  plan.collisions =
+      find_key_collisions(*planned.snapshot, planned.plan, planned.facts, console, stop, kKeyMemory, &clock);
   if (!plan.collisions.empty()) {
     planned.plan = plan_migration(catalog, planned.outlines, plan);
     const std::vector<KeyCollision> left =
-        find_key_collisions(*planned.snapshot, planned.plan, planned.facts, console, stop);
+        find_key_collisions(*planned.snapshot, planned.plan, planned.facts, console, stop, kKeyMemory, &clock);
     refuse_collisions(left, options.mapping, planned.plan);
   }
   check_conversions(options.mapping, planned.plan);
-  refuse_misfits(find_misfits(*planned.snapshot, planned.plan, columns_to_judge(planned.plan), console, stop),
-                 options.mapping, planned.plan);
+  refuse_misfits(
+      find_misfits(*planned.snapshot, planned.plan, columns_to_judge(planned.plan), console, stop, &clock),
+      options.mapping, planned.plan);
   console.end_phase();
-  // All threads of the process are at it, so their time need not be taken one by one.
+  clock.split_waits(0);  // no server is asked
   PhaseUse& use = planned.profile;
-  use.wall = thread_time().wall - began;
-  use.lanes = use.wall * static_cast<double>(options.jobs);
-  use.cpu = process_cpu_seconds() - cpu_before;
-  use.machine = machine_cpu_seconds() - machine_before;
-  use.for_source = std::max(0.0, use.lanes - use.cpu);
+  use = clock.use();
   for (const TablePlan& table : planned.plan.tables) {
     const auto facts = planned.facts.find(table.source);
     if (facts != planned.facts.end()) use.rows += facts->second.rows;

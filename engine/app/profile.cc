@@ -34,8 +34,8 @@ void add_tasks(std::vector<ScanTask>& tasks, const TablePlan& plan, std::size_t 
 // in their order, whatever the order in which they were finished, so that the outcome does not depend on it.
 void scan_all(Snapshot& snapshot, const std::vector<ScanTask>& tasks,
               const std::function<void(std::size_t task, Scan& scan)>& visit,
-              const std::function<void(std::size_t task)>& record, Console& console,
-              const StopRequest& stop) {
+              const std::function<void(std::size_t task)>& record, Console& console, const StopRequest& stop,
+              PhaseClock* clock) {
   std::vector<bool> finished(tasks.size());
   std::size_t recorded = 0;
   std::atomic<std::size_t> done{0};
@@ -43,6 +43,8 @@ void scan_all(Snapshot& snapshot, const std::vector<ScanTask>& tasks,
   work.lanes = snapshot.readers();
   work.tasks = tasks.size();
   work.body = [&](std::size_t lane, std::size_t task) {
+    std::optional<PhaseClock::Share> share;
+    if (clock != nullptr) share.emplace(*clock);
     const auto scan = snapshot.reader(lane).scan(*tasks[task].plan, *tasks[task].extent);
     visit(task, *scan);
     done.fetch_add(1, std::memory_order_relaxed);
@@ -152,7 +154,7 @@ void settle_examples(TableFacts& facts, const TablePlan& plan) {
 }  // namespace
 
 SourceFacts profile_source(Snapshot& snapshot, const MigrationPlan& plan, Console& console,
-                           const StopRequest& stop) {
+                           const StopRequest& stop, PhaseClock* clock) {
   SourceFacts facts;
   std::vector<ProfiledTable> tables;
   tables.reserve(plan.tables.size());
@@ -180,7 +182,7 @@ SourceFacts profile_source(Snapshot& snapshot, const MigrationPlan& plan, Consol
     }
     parts[task].reset();
   };
-  scan_all(snapshot, tasks, visit, record, console, stop);
+  scan_all(snapshot, tasks, visit, record, console, stop, clock);
   for (const TablePlan& planned : plan.tables) settle_examples(facts[planned.source], planned);
   return facts;
 }
@@ -248,7 +250,7 @@ TablePlan narrowed_to(const TablePlan& plan, std::vector<std::size_t>& columns) 
 
 std::vector<PlannedMisfit> find_misfits(Snapshot& snapshot, const MigrationPlan& plan,
                                         const std::vector<PlannedColumn>& columns, Console& console,
-                                        const StopRequest& stop) {
+                                        const StopRequest& stop, PhaseClock* clock) {
   struct JudgedTable {
     TablePlan plan;
     std::vector<std::size_t> columns;
@@ -289,7 +291,7 @@ std::vector<PlannedMisfit> find_misfits(Snapshot& snapshot, const MigrationPlan&
     }
     parts[task].reset();
   };
-  scan_all(snapshot, tasks, visit, record, console, stop);
+  scan_all(snapshot, tasks, visit, record, console, stop, clock);
 
   std::vector<PlannedMisfit> misfits;
   for (const JudgedTable& table : tables) {
@@ -304,7 +306,7 @@ std::vector<PlannedMisfit> find_misfits(Snapshot& snapshot, const MigrationPlan&
 }
 
 std::vector<PlannedMisfit> find_misfits(Snapshot& snapshot, const MigrationPlan& plan, Console& console,
-                                        const StopRequest& stop) {
+                                        const StopRequest& stop, PhaseClock* clock) {
   std::vector<PlannedColumn> columns;
   for (const TablePlan& table : plan.tables) {
     for (const ColumnPlan& column : table.columns) {
@@ -314,7 +316,7 @@ std::vector<PlannedMisfit> find_misfits(Snapshot& snapshot, const MigrationPlan&
     }
   }
   if (columns.empty()) return {};
-  return find_misfits(snapshot, plan, columns, console, stop);
+  return find_misfits(snapshot, plan, columns, console, stop, clock);
 }
 
 // ---- keys ----
@@ -488,7 +490,7 @@ class DuplicateCounter {
 
 std::uint64_t count_collisions(Snapshot& snapshot, const TablePlan& plan, const UniqueKey& key,
                                std::uint64_t rows, std::uint64_t memory_max, Console& console,
-                               const StopRequest& stop) {
+                               const StopRequest& stop, PhaseClock* clock) {
   UniqueKey places = key;
   const TablePlan narrow = narrowed_to(plan, places);
   std::vector<ScanTask> tasks;
@@ -511,7 +513,7 @@ std::uint64_t count_collisions(Snapshot& snapshot, const TablePlan& plan, const 
       counter.add(parts[task]);
       parts[task] = {};
     };
-    scan_all(snapshot, tasks, visit, record, console, stop);
+    scan_all(snapshot, tasks, visit, record, console, stop, clock);
     collisions += counter.finish();
   }
   return collisions;
@@ -521,7 +523,8 @@ std::uint64_t count_collisions(Snapshot& snapshot, const TablePlan& plan, const 
 
 std::vector<KeyCollision> find_key_collisions(Snapshot& snapshot, const MigrationPlan& plan,
                                               const SourceFacts& facts, Console& console,
-                                              const StopRequest& stop, std::uint64_t memory_max) {
+                                              const StopRequest& stop, std::uint64_t memory_max,
+                                              PhaseClock* clock) {
   std::vector<KeyCollision> collisions;
   for (const TablePlan& table : plan.tables) {
     const SourceTable& source = source_of(snapshot.catalog(), table.source);
@@ -534,7 +537,7 @@ std::vector<KeyCollision> find_key_collisions(Snapshot& snapshot, const Migratio
       });
       if (!suspect) continue;
       KeyCollision collision;
-      collision.rows = count_collisions(snapshot, table, key, found.rows, memory_max, console, stop);
+      collision.rows = count_collisions(snapshot, table, key, found.rows, memory_max, console, stop, clock);
       if (collision.rows == 0) continue;
       collision.table = table.source;
       for (const std::size_t column : key) collision.columns.push_back(table.columns[column].source);

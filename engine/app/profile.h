@@ -10,6 +10,7 @@
 #include "engine/model/facts.h"
 #include "engine/model/plan.h"
 #include "engine/plan/planner.h"
+#include "engine/run/phase_clock.h"
 #include "engine/run/range_pipeline.h"
 #include "io/sqlite/snapshot.h"
 #include "io/wire/type_table.h"
@@ -22,7 +23,7 @@ namespace sluice {
 // nothing else: that a plan widens a column does not change its facts. The same plan gives the same facts,
 // examples included.
 SourceFacts profile_source(Snapshot& snapshot, const MigrationPlan& plan, Console& console,
-                           const StopRequest& stop);
+                           const StopRequest& stop, PhaseClock* clock = nullptr);
 
 // Values that their planned column does not take, conversions and modifiers included. The judge is the
 // encoder.
@@ -42,11 +43,11 @@ struct PlannedColumn {
 // Columns with misfits, by table and column of the plan. Only the tables of `columns` are read.
 std::vector<PlannedMisfit> find_misfits(Snapshot& snapshot, const MigrationPlan& plan,
                                         const std::vector<PlannedColumn>& columns, Console& console,
-                                        const StopRequest& stop);
+                                        const StopRequest& stop, PhaseClock* clock = nullptr);
 // Of the columns that have a conversion, a modifier or a type of the target's own: what the facts cannot
 // tell.
 std::vector<PlannedMisfit> find_misfits(Snapshot& snapshot, const MigrationPlan& plan, Console& console,
-                                        const StopRequest& stop);
+                                        const StopRequest& stop, PhaseClock* clock = nullptr);
 
 // The primary keys and UNIQUE indexes (neither partial nor on expressions) of which two rows that SQLite
 // tells apart would be equal in the target. Most keys are acquitted by the facts alone; of the others the key
@@ -55,7 +56,8 @@ std::vector<PlannedMisfit> find_misfits(Snapshot& snapshot, const MigrationPlan&
 std::vector<KeyCollision> find_key_collisions(Snapshot& snapshot, const MigrationPlan& plan,
                                               const SourceFacts& facts, Console& console,
                                               const StopRequest& stop,
-                                              std::uint64_t memory_max = std::uint64_t{64} << 20);
+                                              std::uint64_t memory_max = std::uint64_t{64} << 20,
+                                              PhaseClock* clock = nullptr);
 // False when the facts show that different values of the column stay different under its planned type.
 bool may_collide(const ColumnPlan& column, const ColumnFacts& facts);
 

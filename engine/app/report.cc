@@ -71,7 +71,8 @@ Json json_of(const PhaseExplanation& phase, const Machine& machine) {
 
 Json json_of(const Explanation& explanation) {
   Json phases = Json::array();
-  for (const PhaseExplanation& phase : explanation.phases) phases.push_back(json_of(phase, explanation.machine));
+  for (const PhaseExplanation& phase : explanation.phases)
+    phases.push_back(json_of(phase, explanation.machine));
   return {{"cores", explanation.machine.cores},
           {"server_on_this_machine", explanation.machine.has_server},
           {"phases", phases},

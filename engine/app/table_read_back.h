@@ -18,8 +18,8 @@
 
 namespace sluice {
 
-// Pieces of a read-back: 32 MB of heap at the usual block size. Enough of them to keep the lanes level, few enough
-// that starting a COPY does not count.
+// Pieces of a read-back: 32 MB of heap at the usual block size. Enough of them to keep the lanes level, few
+// enough that starting a COPY does not count.
 inline constexpr std::uint64_t kBlocksPerPiece = 4096;
 
 // Errors of the body say which table it was about.

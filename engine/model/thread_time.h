@@ -8,7 +8,9 @@ struct ThreadTime {
   double wall = 0;
   double cpu = 0;
 
-  friend ThreadTime operator-(const ThreadTime& a, const ThreadTime& b) { return {a.wall - b.wall, a.cpu - b.cpu}; }
+  friend ThreadTime operator-(const ThreadTime& a, const ThreadTime& b) {
+    return {a.wall - b.wall, a.cpu - b.cpu};
+  }
   // Asleep, or ready to run and without a core.
   [[nodiscard]] double off_core() const { return wall > cpu ? wall - cpu : 0; }
 };

@@ -3,9 +3,9 @@
 // most of their time.
 //
 // Of the jobs that could begin, the one begins with the longest way behind it: its own cost and that of what
-// waits for it, along the dearest path (Graham's list scheduling, in the order of critical paths; R. L. Graham,
-// "Bounds on Multiprocessing Timing Anomalies", 1969). So a large index is not left for the end, when the other
-// lanes would have nothing left to do.
+// waits for it, along the dearest path (Graham's list scheduling, in the order of critical paths; R. L.
+// Graham, "Bounds on Multiprocessing Timing Anomalies", 1969). So a large index is not left for the end, when
+// the other lanes would have nothing left to do.
 //
 // Threads and a condition, not oneTBB: its workers are made to compute and are not promised, and a lane that
 // waits for another lane's job must not take a worker from it.
@@ -33,8 +33,8 @@ enum class JobEnd : std::uint8_t {
 };
 
 struct Job {
-  // May block, and may add further jobs; everything before that is seen by the jobs that wait for this one. Empty for
-  // a mere meeting point, which takes no lane.
+  // May block, and may add further jobs; everything before that is seen by the jobs that wait for this one.
+  // Empty for a mere meeting point, which takes no lane.
   std::function<JobEnd(std::size_t lane)> body;
   std::vector<JobId> after;  // begins when all of these are done
   double cost = 0;           // in any unit, the same for all
@@ -50,12 +50,12 @@ class JobGraph {
   // REQUIRES: what it waits for has been added before, so there are no circles.
   JobId add(Job job);
 
-  // Jobs of the kind that are under way or could begin at once, but not more than its limit: how many share what
-  // they need.
+  // Jobs of the kind that are under way or could begin at once, but not more than its limit: how many share
+  // what they need.
   [[nodiscard]] std::size_t in_use(std::size_t kind) const;
 
-  // Runs all jobs, also those that jobs add, and returns true; or false when it was stopped before the last of
-  // them began. What was under way is finished in any case. The first exception of a job is thrown here.
+  // Runs all jobs, also those that jobs add, and returns true; or false when it was stopped before the last
+  // of them began. What was under way is finished in any case. The first exception of a job is thrown here.
   bool run(std::size_t lanes, const StopRequest& stop);
 
  private:
@@ -80,12 +80,12 @@ class JobGraph {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   const std::vector<std::size_t> limits_;
-  std::vector<std::size_t> running_;     // per kind
-  std::vector<std::set<Rank>> ready_;    // per kind
+  std::vector<std::size_t> running_;   // per kind
+  std::vector<std::set<Rank>> ready_;  // per kind
   std::vector<Node> nodes_;
-  std::size_t left_ = 0;                 // not done
+  std::size_t left_ = 0;  // not done
   std::size_t under_way_ = 0;
-  bool giving_up_ = false;               // stopped or failed: no further job begins
+  bool giving_up_ = false;  // stopped or failed: no further job begins
   std::exception_ptr failure_;
 };
 

@@ -12,14 +12,14 @@
 
 namespace sluice {
 
-// Takes every range to its end, whoever does it. A range that another session holds is postponed, and waited for
-// when nothing else is left: that session may die without committing, and the backend of a killed process may
-// live on for a moment.
+// Takes every range to its end, whoever does it. A range that another session holds is postponed, and waited
+// for when nothing else is left: that session may die without committing, and the backend of a killed process
+// may live on for a moment.
 class LoadJobs {
  public:
-  // `lanes`: one per lane of the graph, without a source. `sources`: as many as jobs of this kind may be under
-  // way at the same time. All are borrowed, as is `clock`. `on_done` is called for every range that is done, never two
-  // at a time, and without a seal when another process did it; it may be empty.
+  // `lanes`: one per lane of the graph, without a source. `sources`: as many as jobs of this kind may be
+  // under way at the same time. All are borrowed, as is `clock`. `on_done` is called for every range that is
+  // done, never two at a time, and without a seal when another process did it; it may be empty.
   using OnDone = std::function<void(const std::optional<RangeSeal>&)>;
   LoadJobs(std::vector<Lane>& lanes, std::vector<Source*> sources, PhaseClock& clock, OnDone on_done);
 

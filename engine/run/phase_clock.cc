@@ -10,7 +10,8 @@
 namespace sluice {
 
 double machine_cpu_seconds() {
-  // cpu  user nice system idle iowait irq softirq steal: what the hypervisor took is busy, too, as seen from here.
+  // cpu  user nice system idle iowait irq softirq steal: what the hypervisor took is busy, too, as seen from
+  // here.
   std::ifstream stat("/proc/stat");
   std::string name;
   double user = 0;
@@ -21,8 +22,10 @@ double machine_cpu_seconds() {
   double interrupts = 0;
   double soft_interrupts = 0;
   double stolen = 0;
-  if (!(stat >> name >> user >> nice >> system >> idle >> waiting >> interrupts >> soft_interrupts >> stolen)) return 0;
-  return (user + nice + system + interrupts + soft_interrupts + stolen) / static_cast<double>(sysconf(_SC_CLK_TCK));
+  if (!(stat >> name >> user >> nice >> system >> idle >> waiting >> interrupts >> soft_interrupts >> stolen))
+    return 0;
+  return (user + nice + system + interrupts + soft_interrupts + stolen) /
+         static_cast<double>(sysconf(_SC_CLK_TCK));
 }
 
 double process_cpu_seconds() {

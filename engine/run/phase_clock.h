@@ -21,7 +21,8 @@ struct PhaseUse {
   std::uint64_t bytes = 0;
 };
 
-// CPU seconds that the machine has spent on anything since it was started (/proc/stat); 0 where it does not say.
+// CPU seconds that the machine has spent on anything since it was started (/proc/stat); 0 where it does not
+// say.
 double machine_cpu_seconds();
 // CPU seconds of this process.
 double process_cpu_seconds();
@@ -43,8 +44,8 @@ class PhaseClock {
     const double queued_;
   };
 
-  // Of the time off the core that Shares measure, so much was waiting for the server, and the rest for the source.
-  // Without a call of this, all of it is the server's.
+  // Of the time off the core that Shares measure, so much was waiting for the server, and the rest for the
+  // source. Without a call of this, all of it is the server's.
   void split_waits(double for_server);
   void add_work(std::uint64_t rows, std::uint64_t bytes);
 

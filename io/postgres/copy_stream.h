@@ -30,7 +30,8 @@ class CopyStream {
   // Ends the COPY and returns the row count as the server saw it. Compare it with your own.
   [[nodiscard]] std::uint64_t finish();
 
-  // Seconds for which the thread was off its core in write() and finish(): the server had not taken what was sent.
+  // Seconds for which the thread was off its core in write() and finish(): the server had not taken what was
+  // sent.
   [[nodiscard]] double blocked_seconds() const { return blocked_seconds_; }
 
  private:

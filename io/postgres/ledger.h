@@ -107,9 +107,9 @@ std::vector<TableRecord> list_tables(Connection& connection, const std::string& 
 // Of one table, or of all of them in the order of their numbers.
 std::vector<WorkRecord> list_work(Connection& connection, const std::string& run_id,
                                   std::optional<TableId> table = std::nullopt);
-// Throws Error (connection_lost) when a range of the table, or of any, is not done: a server that crashed and came
-// back may have lost the last asynchronous commits, and this process may have reconnected without noticing. What
-// is done to a table that lacks rows would be done for good.
+// Throws Error (connection_lost) when a range of the table, or of any, is not done: a server that crashed and
+// came back may have lost the last asynchronous commits, and this process may have reconnected without
+// noticing. What is done to a table that lacks rows would be done for good.
 void refuse_lost_ranges(Connection& connection, const std::string& run_id,
                         std::optional<TableId> table = std::nullopt);
 std::vector<StepRecord> list_steps(Connection& connection, const std::string& run_id);

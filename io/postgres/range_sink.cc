@@ -32,8 +32,8 @@ std::string copy_statement(const TablePlan& plan, bool freeze) {
 // Gives the table a new file in this transaction, which COPY FREEZE asks for: the rows arrive frozen, so that
 // neither the first reader nor VACUUM writes them once more, and where wal_level is minimal they stay out of
 // the write-ahead log. False when somebody else has to do with the table already; it is then loaded as any
-// other, and what they did is left to the verification. No lock is waited for: a reader of theirs could hold it
-// for hours.
+// other, and what they did is left to the verification. No lock is waited for: a reader of theirs could hold
+// it for hours.
 bool renew_file(Connection& connection, const TablePlan& plan) {
   const std::string table = quoted_name(plan);
   connection.execute("SAVEPOINT renew");
@@ -46,12 +46,13 @@ bool renew_file(Connection& connection, const TablePlan& plan) {
   }
   // TRUNCATE must not be in a subtransaction of its own, or COPY would not take the file for a new one.
   connection.execute("RELEASE SAVEPOINT renew");
-  const Result untouched = connection.execute(
-      "SELECT NOT EXISTS (SELECT 1 FROM " + table +
-          ") AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE confrelid = $1::regclass AND contype = 'f') AND "
-          "NOT EXISTS (SELECT 1 FROM pg_inherits WHERE inhparent = $1::regclass) AND NOT EXISTS (SELECT 1 FROM "
-          "pg_trigger WHERE tgrelid = $1::regclass)",
-      {table});
+  const Result untouched = connection.execute("SELECT NOT EXISTS (SELECT 1 FROM " + table +
+                                                  ") AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE "
+                                                  "confrelid = $1::regclass AND contype = 'f') AND "
+                                                  "NOT EXISTS (SELECT 1 FROM pg_inherits WHERE inhparent = "
+                                                  "$1::regclass) AND NOT EXISTS (SELECT 1 FROM "
+                                                  "pg_trigger WHERE tgrelid = $1::regclass)",
+                                              {table});
   if (!untouched.boolean(0, 0)) return false;
   connection.execute("TRUNCATE ONLY " + table);
   return true;

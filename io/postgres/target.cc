@@ -182,8 +182,8 @@ void check_server(Connection& connection) {
 
 ServerLog server_log(Connection& connection) {
   const ReadScope scope(connection);
-  const Result log = connection.execute(
-      "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn, current_setting('wal_level')");
+  const Result log =
+      connection.execute("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn, current_setting('wal_level')");
   return {static_cast<std::uint64_t>(log.integer(0, 0)), log.text(0, 1)};
 }
 
@@ -242,9 +242,10 @@ OpenRun open_run(Connection& connection, const RunRequest& request) {
 namespace {
 
 std::string settings_of(const StepResources& resources) {
-  std::string settings = "SELECT set_config('maintenance_work_mem', "
-                         "greatest(pg_size_bytes(current_setting('maintenance_work_mem')), " +
-                         std::to_string(resources.memory_bytes) + ") / 1024 || 'kB', true)";
+  std::string settings =
+      "SELECT set_config('maintenance_work_mem', "
+      "greatest(pg_size_bytes(current_setting('maintenance_work_mem')), " +
+      std::to_string(resources.memory_bytes) + ") / 1024 || 'kB', true)";
   if (resources.workers) {
     settings += "; SET LOCAL max_parallel_maintenance_workers = " + std::to_string(*resources.workers);
   }
@@ -292,7 +293,8 @@ StepShares::StepShares(Connection& connection) {
   constexpr std::uint64_t kMemoryMax = std::uint64_t{4} << 30;
   const ReadScope scope(connection);
   const Result settings = connection.execute(
-      "SELECT pg_size_bytes(current_setting('shared_buffers')), current_setting('max_parallel_workers')::int, "
+      "SELECT pg_size_bytes(current_setting('shared_buffers')), "
+      "current_setting('max_parallel_workers')::int, "
       "current_setting('max_parallel_maintenance_workers')::int");
   const auto shared_buffers = static_cast<std::uint64_t>(settings.integer(0, 0));
   const auto workers = static_cast<unsigned>(settings.integer(0, 1));

@@ -59,8 +59,8 @@ struct StepResources {
   std::optional<unsigned> workers;
 };
 
-// What each of `slots` steps that run at the same time may take. On this machine by its memory and cores; elsewhere
-// by what the server's settings give away about its own.
+// What each of `slots` steps that run at the same time may take. On this machine by its memory and cores;
+// elsewhere by what the server's settings give away about its own.
 class StepShares {
  public:
   // Asks the server.

@@ -60,7 +60,8 @@ TEST(JobGraph, RunsEveryJobOnceAndAfterWhatItWaitsFor) {
     JobGraph graph({2, 3});
     for (std::size_t i = 0; i < count; ++i) {
       Job job;
-      for (std::size_t edge = 0; i > 0 && edge < random() % 4; ++edge) job.after.push_back(JobId{random() % i});
+      for (std::size_t edge = 0; i > 0 && edge < random() % 4; ++edge)
+        job.after.push_back(JobId{random() % i});
       job.cost = static_cast<double>(random() % 10);
       job.kind = random() % 2;
       job.body = [&runs, &wrong, i, after = job.after](std::size_t) {

@@ -535,7 +535,9 @@ TEST_F(CommandTest, StatusOfAnUnfinishedRunShowsHowFarItCame) {
   const CommandResult result = status();
   expect_exit(result, 0);
   EXPECT_TRUE(contains(result.out, "  loading")) << result.out;
-  EXPECT_TRUE(contains(result.out, "steps after the load: 0 of")) << result.out;
+  // The indexes of the first table may have begun.
+  EXPECT_TRUE(std::regex_search(result.out, std::regex(R"(steps after the load: [0-2] of 8 done)")))
+      << result.out;
   EXPECT_TRUE(std::regex_search(result.out, std::regex(R"(second +0/\d+ )"))) << result.out;
 }
 

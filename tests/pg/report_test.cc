@@ -46,17 +46,11 @@ enum class Is { text, number, integer, boolean, list, object };
 
 using Keys = std::vector<std::pair<std::string, Is>>;
 
-const Keys kReport = {{"status", Is::text},
-                      {"exit_status", Is::integer},
-                      {"root", Is::text},
-                      {"error", Is::text},
-                      {"sluice_version", Is::text},
-                      {"source", Is::object},
-                      {"target", Is::object},
-                      {"tables", Is::list},
-                      {"objects", Is::list},
-                      {"phases", Is::object},
-                      {"peak_memory_bytes", Is::integer}};
+const Keys kReport = {
+    {"status", Is::text},   {"exit_status", Is::integer}, {"root", Is::text},
+    {"error", Is::text},    {"sluice_version", Is::text}, {"source", Is::object},
+    {"target", Is::object}, {"tables", Is::list},         {"objects", Is::list},
+    {"phases", Is::object}, {"explain", Is::object},      {"peak_memory_bytes", Is::integer}};
 const Keys kSource = {{"path", Is::text}, {"bytes", Is::integer}, {"fingerprint", Is::text}};
 const Keys kTarget = {{"database", Is::text}, {"schema", Is::text}, {"server_version", Is::integer}};
 const Keys kTable = {
@@ -69,6 +63,21 @@ const Keys kObject = {{"kind", Is::text}, {"table", Is::text},  {"name", Is::tex
                       {"sql", Is::text},  {"reason", Is::text}, {"proposal", Is::text}};
 const Keys kPhases = {{"profile", Is::number},     {"load", Is::number},   {"indexes", Is::number},
                       {"constraints", Is::number}, {"verify", Is::number}, {"total", Is::number}};
+const Keys kExplain = {{"cores", Is::integer},  {"server_on_this_machine", Is::boolean},
+                       {"phases", Is::list},    {"wal_bytes", Is::integer},
+                       {"wal_level", Is::text}, {"tables_frozen", Is::integer}};
+const Keys kExplainedPhase = {{"phase", Is::text},
+                              {"wall_seconds", Is::number},
+                              {"lane_seconds", Is::number},
+                              {"client_cpu_seconds", Is::number},
+                              {"waited_for_core_seconds", Is::number},
+                              {"waited_for_server_seconds", Is::number},
+                              {"waited_for_source_seconds", Is::number},
+                              {"rows", Is::integer},
+                              {"bytes", Is::integer},
+                              {"rows_per_second", Is::number},
+                              {"bytes_per_second", Is::number},
+                              {"bound_by", Is::text}};
 const std::set<std::string> kKinds = {"primary_key", "unique",  "index",     "foreign_key", "check",
                                       "not_null",    "default", "generated", "identity",    "view",
                                       "trigger",     "table",   "column"};
@@ -110,6 +119,16 @@ void expect_contract(const Json& report) {
   expect_keys(report, kReport, "report");
   expect_keys(report["source"], kSource, "source");
   expect_keys(report["target"], kTarget, "target");
+  expect_keys(report["explain"], kExplain, "explain");
+  for (const Json& phase : report["explain"]["phases"]) {
+    expect_keys(phase, kExplainedPhase, "explain.phases");
+    EXPECT_FALSE(phase["bound_by"].get<std::string>().empty());
+    // The lanes' time is spent somewhere, and nowhere twice.
+    const double spent =
+        phase["client_cpu_seconds"].get<double>() + phase["waited_for_core_seconds"].get<double>() +
+        phase["waited_for_server_seconds"].get<double>() + phase["waited_for_source_seconds"].get<double>();
+    EXPECT_NEAR(spent, phase["lane_seconds"].get<double>(), 0.01) << phase.dump();
+  }
   expect_keys(report["phases"], kPhases, "phases");
   for (const Json& table : report["tables"]) {
     expect_keys(table, kTable, "table");

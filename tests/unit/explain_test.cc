@@ -5,7 +5,8 @@
 namespace sluice::testing {
 namespace {
 
-PhaseExplanation phase(const std::string& name, double cpu, double for_server, double for_source, double machine) {
+PhaseExplanation phase(const std::string& name, double cpu, double for_server, double for_source,
+                       double machine) {
   PhaseExplanation phase;
   phase.name = name;
   phase.use.wall = 10;
@@ -17,7 +18,9 @@ PhaseExplanation phase(const std::string& name, double cpu, double for_server, d
   return phase;
 }
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 TEST(Explain, NamesTheCoresWhereTheyAreBusy) {
   const std::string reason = binding_of(phase("load", 8, 12, 0, 19), {2, true});

@@ -1,0 +1,157 @@
+// Tables that are one range: they arrive frozen, and past the write-ahead log where the server allows it,
+// unless somebody else has to do with them already.
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "io/postgres/connection.h"
+#include "support/command.h"
+#include "support/query.h"
+#include "support/temporary_directory.h"
+#include "support/test_server.h"
+#include "unit/sqlite_fixture.h"
+
+namespace sluice {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace std::chrono_literals;
+using Json = nlohmann::json;
+using testing::query_value;
+using testing::RunningCommand;
+using testing::shared_test_server;
+using testing::TemporaryDirectory;
+
+// 20 MB in one range, or in many of 1 MB; `small` is always one.
+void make_tables(const fs::path& file) {
+  testing::Writer(file).run(
+      "CREATE TABLE large (id INTEGER PRIMARY KEY, x TEXT);"
+      "CREATE TABLE small (id INTEGER PRIMARY KEY, x TEXT);"
+      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)"
+      "INSERT INTO large SELECT i, printf('%0200d', i) FROM n;"
+      "INSERT INTO small SELECT * FROM large WHERE id <= 2000");
+}
+
+class Freeze : public ::testing::Test {
+ protected:
+  Freeze() : name_(::testing::UnitTest::GetInstance()->current_test_info()->name()) { make_tables(file()); }
+
+  [[nodiscard]] fs::path file() const { return folder_ / "source.db"; }
+
+  [[nodiscard]] std::vector<std::string> command(const std::string& conninfo,
+                                                 const std::string& range_size) const {
+    return {testing::sluice_program(),
+            "migrate",
+            file().string(),
+            conninfo,
+            "--jobs",
+            "1",
+            "--range-size",
+            range_size,
+            "--report",
+            (folder_ / "report").string(),
+            "--progress",
+            "none"};
+  }
+
+  [[nodiscard]] Json report() const { return Json::parse(std::ifstream(folder_ / "report" / "report.json")); }
+
+  TemporaryDirectory folder_;
+  const std::string name_;
+};
+
+// ANALYZE counts the pages that the visibility map has; 3 of `small` may be the last ones of a COPY.
+std::string visible(const std::string& conninfo, const std::string& table) {
+  return query_value(
+      conninfo, "SELECT relallvisible || ' of ' || relpages FROM pg_class WHERE relname = '" + table + "'");
+}
+
+std::string pages(const std::string& conninfo, const std::string& table) {
+  const std::string count =
+      query_value(conninfo, "SELECT relpages FROM pg_class WHERE relname = '" + table + "'");
+  return count + " of " + count;
+}
+
+TEST_F(Freeze, RowsOfATableOfOneRangeArriveFrozen) {
+  const std::string conninfo = shared_test_server().create_database("frozen");
+  const testing::CommandResult result = testing::run_command(command(conninfo, "1M"));
+  ASSERT_EQ(result.exit_status, 0) << result.err;
+  EXPECT_EQ(visible(conninfo, "small"), pages(conninfo, "small"));
+  EXPECT_TRUE(visible(conninfo, "large").starts_with("0 of ")) << visible(conninfo, "large");
+  EXPECT_EQ(report()["explain"]["tables_frozen"], 1);
+  EXPECT_EQ(query_value(conninfo, "SELECT count(*) FROM small"), "2000");
+}
+
+TEST_F(Freeze, NeitherLockNorRowsOfOthersAreInTheWay) {
+  const std::string conninfo = shared_test_server().create_database("frozen_not");
+  RunningCommand migrate(command(conninfo, "1M"));
+  // Somebody who looks at every new table at once, and keeps looking.
+  Connection watcher(conninfo);
+  watcher.execute("BEGIN");
+  const auto deadline = std::chrono::steady_clock::now() + 60s;
+  while (
+      watcher.execute("SELECT NOT EXISTS (SELECT 1 FROM pg_class WHERE relname = 'small')").boolean(0, 0)) {
+    ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+  }
+  watcher.execute("LOCK TABLE public.small IN ACCESS SHARE MODE");
+  ASSERT_EQ(watcher.execute("SELECT count(*) FROM public.small").text(0, 0), "0") << "came too late";
+  const testing::CommandResult result = migrate.wait();
+  watcher.execute("COMMIT");
+  ASSERT_EQ(result.exit_status, 0) << result.err;
+  EXPECT_EQ(report()["explain"]["tables_frozen"], 0);
+  EXPECT_EQ(query_value(conninfo, "SELECT count(*) FROM small"), "2000");
+}
+
+// Rows of somebody else are never deleted; the verification names them.
+TEST_F(Freeze, RowsOfOthersStayAndAreNamed) {
+  const std::string conninfo = shared_test_server().create_database("frozen_rows");
+  RunningCommand migrate(command(conninfo, "1M"));
+  Connection stranger(conninfo);
+  const auto deadline = std::chrono::steady_clock::now() + 60s;
+  while (
+      stranger.execute("SELECT NOT EXISTS (SELECT 1 FROM pg_class WHERE relname = 'small')").boolean(0, 0)) {
+    ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+  }
+  stranger.execute("INSERT INTO public.small VALUES (-5, 'mine')");
+  const testing::CommandResult result = migrate.wait();
+  EXPECT_EQ(result.exit_status, 4) << result.err;
+  EXPECT_EQ(query_value(conninfo, "SELECT x FROM small WHERE id = -5"), "mine");
+  EXPECT_EQ(query_value(conninfo, "SELECT count(*) FROM small"), "2001");
+}
+
+TEST_F(Freeze, MinimalLogsTakeNothingOfTablesOfOneRange) {
+  testing::TestServerOptions options;
+  options.settings = {{"wal_level", "minimal"}, {"max_wal_senders", "0"}, {"fsync", "on"}};
+  testing::TestServer server(options);
+  const std::string one = server.create_database("one_range");
+  testing::CommandResult result = testing::run_command(command(one, "1G"));
+  ASSERT_EQ(result.exit_status, 0) << result.err;
+  const Json report_of_one = report();
+  EXPECT_EQ(report_of_one["explain"]["wal_level"], "minimal");
+  EXPECT_EQ(report_of_one["explain"]["tables_frozen"], 2);
+  EXPECT_NE(result.out.find("2 tables loaded frozen, past the log"), std::string::npos) << result.out;
+
+  const std::string many = server.create_database("many_ranges");
+  result = testing::run_command(command(many, "1M"));
+  ASSERT_EQ(result.exit_status, 0) << result.err;
+  const auto logged = report()["explain"]["wal_bytes"].get<std::uint64_t>();
+  const auto skipped = report_of_one["explain"]["wal_bytes"].get<std::uint64_t>();
+  EXPECT_GT(logged, 20'000'000U);
+  EXPECT_LT(skipped, logged / 4) << "the indexes and the catalog alone";
+  EXPECT_EQ(report_of_one["root"], report()["root"]);
+
+  // What was not logged survives a crash all the same.
+  server.stop(testing::Stop::immediate);
+  server.start();
+  EXPECT_EQ(query_value(server.conninfo("one_range"), "SELECT count(*) || ' ' || sum(length(x)) FROM large"),
+            "100000 20000000");
+}
+
+}  // namespace
+}  // namespace sluice
