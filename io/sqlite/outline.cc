@@ -51,7 +51,7 @@ std::optional<KeyValue> value_of(std::uint64_t type, ByteTaker& record) {
   return KeyValue(real);
 }
 
-// The interior pages of one b-tree, one at a time.
+// The pages of one b-tree, one at a time.
 class Tree {
  public:
   Tree(const SqliteConnection& connection, bool of_keys)
@@ -66,11 +66,15 @@ class Tree {
   bool load(std::uint32_t number) {
     if (number == loaded_ && number != 0) return true;
     loaded_ = 0;
-    if (!file_.read(number, 1, buffer_)) return false;
-    if (!page_.open(Bytes(buffer_).first(file_.usable_bytes()), kind_)) return false;
+    there_ = file_.read(number, 1, buffer_);
+    if (!there_ || !page_.open(page(), kind_)) return false;
     loaded_ = number;
     return true;
   }
+
+  // The page that load() was last called with, of whatever kind, without its reserved bytes. Empty: not
+  // there.
+  [[nodiscard]] Bytes page() const { return there_ ? Bytes(buffer_).first(file_.usable_bytes()) : Bytes(); }
 
   // REQUIRES, here and below: load() has returned true.
   [[nodiscard]] std::size_t children() const { return page_.children(); }
@@ -110,6 +114,7 @@ class Tree {
   PageKind kind_;
   std::vector<std::byte> buffer_;
   InteriorPage page_;
+  bool there_ = false;
   std::uint32_t loaded_ = 0;
 };
 
@@ -119,15 +124,13 @@ struct LeafRow {
   std::uint64_t bytes = 0;
 };
 
-// False when the page is no such leaf, or not in order.
-bool read_leaf(const PageFile& file, std::uint32_t number, std::vector<std::byte>& buffer,
-               std::vector<LeafRow>& rows) {
+// From the page that the tree holds. False when it is no such leaf, or not in order.
+bool take_leaf(const Tree& tree, std::vector<LeafRow>& rows) {
   constexpr std::size_t kLeafHeaderBytes = 8;
   rows.clear();
-  buffer.resize(file.page_bytes());
-  if (!file.read(number, 1, buffer)) return false;
-  const Bytes page = Bytes(buffer).first(file.usable_bytes());
-  if (page[0] != std::byte{static_cast<std::uint8_t>(PageKind::leaf_of_rowids)}) return false;
+  const PageFile& file = tree.file();
+  const Bytes page = tree.page();
+  if (page.empty() || page[0] != std::byte{static_cast<std::uint8_t>(PageKind::leaf_of_rowids)}) return false;
   const std::size_t cells = big_endian(page.subspan(3, 2));
   if (kLeafHeaderBytes + cells * 2 > page.size()) return false;
   for (std::size_t i = 0; i < cells; ++i) {
@@ -329,18 +332,21 @@ std::vector<std::int64_t> read_rowids(Tree& tree, const std::vector<Subtree>& le
 }
 
 // Large rows lie on overflow pages, of which the tree above says nothing. A few leaves show whether there are
-// any; then every run between two split points is weighed, and where one leaf holds more than a range should,
-// its rows become split points.
+// any; then every run between two split points is weighed, by all of its leaves or, where they are too many
+// to be read, by some. Where one leaf holds more than a range should, its rows become split points.
 class Weights {
  public:
   Weights(Tree& tree, const std::vector<Subtree>& level, std::uint64_t leaves)
-      : tree_(tree), level_(level), leaves_(leaves) {}
+      : tree_(tree),
+        level_(level),
+        leaves_each_(static_cast<double>(leaves) / static_cast<double>(level.size())),
+        reads_all_(leaves == level.size() && leaves <= kLeavesRead) {}
 
   // Nothing when no large rows were seen.
   bool weigh(TableOutline& outline) {
     if (level_.size() < 2) {
       // One page: a handful of rows, which may be of any size.
-      if (!read_leaf(tree_.file(), level_.front().page, buffer_, rows_) || !has_large_rows()) return false;
+      if (!find_leaf(level_.front(), 0) || !has_large_rows()) return false;
       add_rows(INT64_MAX);
       take(outline);
       return true;
@@ -348,7 +354,6 @@ class Weights {
     if (!any_large_rows()) return false;
     const std::size_t keys = level_.size() - 1;
     const std::size_t wanted = std::min(keys, kSplitPointsMax);
-    const std::uint64_t leaves_each = std::max<std::uint64_t>(leaves_ / level_.size(), 1);
     std::size_t begin = 0;
     for (std::size_t i = 0; i <= wanted; ++i) {
       const std::size_t end = i == wanted ? level_.size() : (i + 1) * keys / wanted;
@@ -356,7 +361,11 @@ class Weights {
       const std::optional<std::int64_t> last =
           i == wanted ? std::optional(INT64_MAX) : key_of(level_[end - 1]);
       if (!last) continue;  // what it would have ended goes to the next
-      weigh_run(begin, end, *last, leaves_each);
+      if (reads_all_) {
+        weigh_leaves(begin, end, *last);
+      } else {
+        weigh_samples(begin, end, *last);
+      }
       begin = end;
     }
     take(outline);
@@ -367,6 +376,7 @@ class Weights {
   // A leaf of more than this is cut between its rows.
   static constexpr std::uint64_t kLeafBytesMax = std::uint64_t{256} << 10;
   static constexpr std::size_t kLeavesRead = 16384;
+  static constexpr std::size_t kSamplesPerRun = kLeavesRead / kSplitPointsMax;
 
   struct Point {
     std::int64_t last;
@@ -378,12 +388,19 @@ class Weights {
                        [&](const LeafRow& row) { return row.bytes > 2 * tree_.page_bytes(); });
   }
 
-  // Down the middle to a leaf, into rows_.
-  bool read_leaf_of(const Subtree& subtree) {
+  // Down to a leaf, into rows_: `place`, from 0 until 1, says where between the first and the last one.
+  // False, without rows, when there is none.
+  bool find_leaf(const Subtree& subtree, double place) {
     std::uint32_t page = subtree.page;
-    for (int depth = 0; depth < kTreeDepthMax && tree_.load(page); ++depth)
-      page = tree_.child(tree_.children() / 2);
-    return read_leaf(tree_.file(), page, buffer_, rows_);
+    for (int depth = 0; depth < kTreeDepthMax && tree_.load(page); ++depth) {
+      place *= static_cast<double>(tree_.children());
+      const auto child = std::min(static_cast<std::size_t>(place), tree_.children() - 1);
+      place -= static_cast<double>(child);
+      page = tree_.child(child);
+    }
+    if (take_leaf(tree_, rows_)) return true;
+    rows_.clear();
+    return false;
   }
 
   bool any_large_rows() {
@@ -392,7 +409,7 @@ class Weights {
     for (std::size_t i = 0; i < samples; ++i) {
       // The last one always: what is new is often what is large.
       const std::size_t at = i + 1 == samples ? level_.size() - 1 : i * level_.size() / samples;
-      if (read_leaf_of(level_[at]) && has_large_rows()) return true;
+      if (find_leaf(level_[at], 0.5) && has_large_rows()) return true;
     }
     return false;
   }
@@ -402,29 +419,20 @@ class Weights {
     return tree_.rowid(subtree.key_cell);
   }
 
-  // The subtrees from `begin` until `end`, whose rows end at `last`.
-  void weigh_run(std::size_t begin, std::size_t end, std::int64_t last, std::uint64_t leaves_each) {
-    std::vector<std::uint32_t> pages;
-    const bool leaves = !tree_.load(level_[begin].page);
-    if (leaves) {
-      for (std::size_t i = begin; i < end; ++i) pages.push_back(level_[i].page);
-    } else {
-      if (!read_leaf_of(level_[begin + (end - begin) / 2]) || !has_large_rows()) {
-        points_.push_back({last, (end - begin) * leaves_each * tree_.page_bytes()});
-        return;
-      }
-      for (std::size_t i = begin; i < end; ++i) collect_leaves(level_[i].page, 0, pages);
-    }
-    // Leaf by leaf, as long as that does not take long.
+  // What the leaf found last holds; the page alone when there was none.
+  [[nodiscard]] std::uint64_t leaf_bytes() const {
+    if (rows_.empty()) return tree_.page_bytes();
     std::uint64_t bytes = 0;
-    for (const std::uint32_t page : pages) {
-      if (read_ >= kLeavesRead || !read_leaf(tree_.file(), page, buffer_, rows_)) {
-        bytes += tree_.page_bytes();
-        continue;
-      }
-      ++read_;
-      std::uint64_t here = 0;
-      for (const LeafRow& row : rows_) here += row.bytes;
+    for (const LeafRow& row : rows_) bytes += row.bytes;
+    return bytes;
+  }
+
+  // The leaves from `begin` until `end`, whose rows end at `last`.
+  void weigh_leaves(std::size_t begin, std::size_t end, std::int64_t last) {
+    std::uint64_t bytes = 0;
+    for (std::size_t i = begin; i < end; ++i) {
+      find_leaf(level_[i], 0);
+      const std::uint64_t here = leaf_bytes();
       if (here <= kLeafBytesMax) {
         bytes += here;
         continue;
@@ -437,19 +445,25 @@ class Weights {
     points_.push_back({last, bytes});
   }
 
-  void add_rows(std::int64_t last) {
-    for (const LeafRow& row : rows_) points_.push_back({std::min(row.rowid, last), row.bytes});
+  // The same for subtrees, by some leaves evenly spread. The same number in every run, or the first ones of
+  // the table would weigh more than those for which no more were left.
+  void weigh_samples(std::size_t begin, std::size_t end, std::int64_t last) {
+    double bytes = 0;
+    for (std::size_t i = 0; i < kSamplesPerRun; ++i) {
+      const double place = (static_cast<double>(i) + 0.5) * static_cast<double>(end - begin) / kSamplesPerRun;
+      const auto subtree = static_cast<std::size_t>(place);
+      find_leaf(level_[begin + subtree], place - static_cast<double>(subtree));
+      bytes += static_cast<double>(leaf_bytes());
+    }
+    const double leaves = static_cast<double>(end - begin) * leaves_each_;
+    // Pages that lie may add up to anything.
+    constexpr double kRunBytesMax = 0x1p50;
+    points_.push_back(
+        {last, static_cast<std::uint64_t>(std::min(bytes / kSamplesPerRun * leaves, kRunBytesMax))});
   }
 
-  void collect_leaves(std::uint32_t page, int depth, std::vector<std::uint32_t>& pages) {
-    if (depth > kTreeDepthMax || pages.size() > kLeavesRead) return;
-    if (!tree_.load(page)) {
-      pages.push_back(page);
-      return;
-    }
-    std::vector<std::uint32_t> children;
-    for (std::size_t i = 0; i < tree_.children(); ++i) children.push_back(tree_.child(i));
-    for (const std::uint32_t child : children) collect_leaves(child, depth + 1, pages);
+  void add_rows(std::int64_t last) {
+    for (const LeafRow& row : rows_) points_.push_back({std::min(row.rowid, last), row.bytes});
   }
 
   // No more points than anyone needs. Stale pages may have put some out of order: their bytes are the next
@@ -473,11 +487,10 @@ class Weights {
 
   Tree& tree_;
   const std::vector<Subtree>& level_;
-  const std::uint64_t leaves_;
-  std::vector<std::byte> buffer_;
+  const double leaves_each_;
+  const bool reads_all_;
   std::vector<LeafRow> rows_;
   std::vector<Point> points_;
-  std::size_t read_ = 0;
 };
 
 }  // namespace

@@ -8,7 +8,8 @@
 namespace sluice {
 
 // Reads at most a few thousand interior pages, whatever the size of the table, and at most 4,096 split
-// points come back. A table of one leaf page has none.
+// points come back. Where rows are large, some 16,000 leaves are read, too, to see how large. A table of one
+// leaf page with small rows has no split points.
 //
 // Pages come from the main file without locks and without the WAL, so they may be old or torn, or the work
 // of an attacker: then the balance suffers and nothing else. What comes back is always in ascending

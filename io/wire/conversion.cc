@@ -7,8 +7,10 @@
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <span>
 #include <system_error>
 
+#include "io/wire/base64.h"
 #include "io/wire/numeric.h"
 #include "io/wire/utf8.h"
 
@@ -275,19 +277,6 @@ void repair_text(std::string_view text, BadText how, std::string& repaired) {
 
 namespace {
 
-constexpr unsigned kNoDigit = 64;
-
-constexpr std::array<std::uint8_t, 256> make_base64_digits() {
-  std::array<std::uint8_t, 256> digits{};
-  for (auto& digit : digits) digit = kNoDigit;
-  constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  for (std::size_t i = 0; i < kAlphabet.size(); ++i) {
-    digits[static_cast<unsigned char>(kAlphabet[i])] = static_cast<std::uint8_t>(i);
-  }
-  return digits;
-}
-constexpr std::array<std::uint8_t, 256> kBase64Digits = make_base64_digits();
-
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 bool same_word(std::string_view text, std::string_view word) {
@@ -312,45 +301,15 @@ bool take_data_uri(std::string_view& text) {
 bool decode_base64(std::string_view text, Base64 how, Buffer& out) {
   const bool relaxed = how == Base64::relaxed;
   if (relaxed && !take_data_uri(text)) return false;
-  std::byte* store = out.ensure(text.size() / 4 * 3 + 3);
-  const std::byte* const first = store;
-  std::uint32_t group = 0;
-  std::size_t digits = 0;
-  std::size_t padding = 0;
-  bool usual = false;
-  bool url = false;
-  for (char c : text) {
-    if (relaxed) {
-      if (c == '\r' || c == '\n') continue;
-      usual = usual || c == '+' || c == '/';
-      url = url || c == '-' || c == '_';
-      if (c == '-') c = '+';
-      if (c == '_') c = '/';
-    }
-    if (c == '=') {
-      ++padding;
-      continue;
-    }
-    const unsigned digit = kBase64Digits[static_cast<unsigned char>(c)];
-    if (digit == kNoDigit || padding > 0) return false;
-    group = group << 6 | digit;
-    if (++digits % 4 == 0) {
-      for (const int shift : {16, 8, 0}) *store++ = static_cast<std::byte>(group >> shift);
-      group = 0;
-    }
+  Base64Options options;
+  if (relaxed) {
+    const bool url = text.find('-') != std::string_view::npos || text.find('_') != std::string_view::npos;
+    options = {.url_alphabet = url, .line_breaks = true, .missing_padding = true};
   }
-  if (usual && url) return false;
-  const std::size_t missing = (4 - digits % 4) % 4;
-  if (missing == 3 || (padding != missing && !(relaxed && padding == 0))) return false;
-  if (missing == 2) {
-    if ((group & 0xF) != 0) return false;
-    *store++ = static_cast<std::byte>(group >> 4);
-  } else if (missing == 1) {
-    if ((group & 0x3) != 0) return false;
-    *store++ = static_cast<std::byte>(group >> 10);
-    *store++ = static_cast<std::byte>(group >> 2);
-  }
-  out.commit(static_cast<std::size_t>(store - first));
+  const std::size_t room = base64_bytes_max(text.size());
+  const Base64Decoded decoded = decode_base64(text, std::span(out.ensure(room), room), options);
+  if (decoded.wrong_at) return false;
+  out.commit(decoded.bytes);
   return true;
 }
 

@@ -5,6 +5,8 @@
 #include <random>
 
 #include "engine/plan/ranges.h"
+#include "io/sqlite/catalog.h"
+#include "support/hollow_table.h"
 #include "support/seed.h"
 #include "unit/sqlite_fixture.h"
 
@@ -332,6 +334,103 @@ TEST(Outline, SurvivesPagesThatLie) {
     EXPECT_TRUE(std::is_sorted(rowids.rowids.begin(), rowids.rowids.end()));
     EXPECT_LE(rowids.rowids.size(), 4096U);
     EXPECT_LE(outline_in(snapshot, "w").key_tuples.size(), 4096U);
+  }
+}
+
+// Counts what is read from the main file of a connection from here on. The connection must outlive it.
+class CountedReads {
+ public:
+  explicit CountedReads(const SqliteConnection& connection) {
+    sqlite3_file_control(connection.get(), "main", SQLITE_FCNTL_FILE_POINTER, static_cast<void*>(&file_));
+    original_ = file_->pMethods;
+    counting_ = *original_;
+    counting_.xRead = read;
+    file_->pMethods = &counting_;
+    count_ = 0;
+  }
+  ~CountedReads() { file_->pMethods = original_; }
+  CountedReads(const CountedReads&) = delete;
+  CountedReads& operator=(const CountedReads&) = delete;
+  [[nodiscard]] static std::size_t count() { return count_; }
+
+ private:
+  static int read(sqlite3_file* file, void* buffer, int size, sqlite3_int64 offset) {
+    ++count_;
+    return original_->xRead(file, buffer, size, offset);
+  }
+
+  static inline const sqlite3_io_methods* original_ = nullptr;
+  static inline std::size_t count_ = 0;
+  sqlite3_file* file_ = nullptr;
+  sqlite3_io_methods counting_{};
+};
+
+TEST(HollowTable, IsATreeToSqlite) {
+  const Folder folder;
+  Writer(folder / "a.db").run("PRAGMA page_size=4096; CREATE TABLE t(x)");
+  write_hollow_table(folder / "a.db", {.leaves = 1500, .rows_per_leaf = 7, .overflow_pages = 1});
+  const Writer writer(folder / "a.db");
+  EXPECT_EQ(writer.integer("SELECT count(*) FROM t"), 10500);
+  EXPECT_EQ(writer.integer("SELECT integrity_check = 'ok' FROM pragma_integrity_check"), 1);
+}
+
+// The largest of about `count` ranges against their mean, by leaves: they weigh the same. Adds what was read.
+double imbalance_of(const std::filesystem::path& path, const HollowTable& hollow, std::uint64_t count,
+                    std::size_t& pages_read) {
+  const SqliteConnection connection(path, Access::read);
+  connection.pin();
+  const Catalog catalog = read_catalog(connection);
+  const SourceTable& table = table_named(catalog, "t");
+  const CountedReads reads(connection);
+  const TableOutline outline = outline_of(connection, table);
+  pages_read = reads.count();
+  const double leaf_pages = static_cast<double>(1 + hollow.rows_per_leaf * hollow.overflow_pages);
+  const double pages =
+      static_cast<double>(outline.bytes) / static_cast<double>(connection.integer("PRAGMA page_size"));
+  EXPECT_NEAR(pages / static_cast<double>(hollow.leaves) / leaf_pages, 1, 0.05);
+
+  const std::vector<Extent> extents = cut_table(table, outline, outline.bytes / count + 1);
+  EXPECT_EQ(extents.size(), count);
+  EXPECT_TRUE(covers_table(extents));
+  std::uint64_t largest = 0;
+  std::uint64_t before = 0;  // leaves that end before the range does
+  for (const Extent& extent : extents) {
+    const auto last = static_cast<std::uint64_t>(std::get<RowidRange>(extent).last);
+    const std::uint64_t until = std::min(last / hollow.rows_per_leaf, hollow.leaves);
+    largest = std::max(largest, until - before);
+    before = until;
+  }
+  EXPECT_EQ(before, hollow.leaves);
+  return static_cast<double>(largest * count) / static_cast<double>(hollow.leaves);
+}
+
+// Of 2.6 million; even the interior ones alone would be too many where each is a wait for the disk.
+TEST(Outline, PlansTenGigabytesFromLessThanAThousandPages) {
+  const Folder folder;
+  Writer(folder / "a.db").run("PRAGMA page_size=4096; CREATE TABLE t(x)");
+  const HollowTable hollow{.leaves = 2'621'440, .rows_per_leaf = 40, .overflow_pages = 0};
+  EXPECT_GT(write_hollow_table(folder / "a.db", hollow), 6000U);
+  ASSERT_GT(std::filesystem::file_size(folder / "a.db"), std::uint64_t{10} << 30);
+  for (const std::uint64_t count : {8, 64, 512}) {
+    std::size_t pages_read = 0;
+    EXPECT_LE(imbalance_of(folder / "a.db", hollow, count, pages_read), 1.5) << count << " ranges";
+    EXPECT_LT(pages_read, 1000U);
+  }
+}
+
+// More leaves than are read, where only reading them tells how much they weigh.
+TEST(Outline, BalancesMoreLargeRowsThanItLooksAt) {
+  for (const std::uint64_t leaves : {40'000, 120'000}) {
+    const Folder folder;
+    Writer(folder / "a.db").run("PRAGMA page_size=512; CREATE TABLE t(x)");
+    const HollowTable hollow{.leaves = leaves, .rows_per_leaf = 7, .overflow_pages = 3};
+    write_hollow_table(folder / "a.db", hollow);
+    for (const std::uint64_t count : {8, 64, 512}) {
+      std::size_t pages_read = 0;
+      EXPECT_LE(imbalance_of(folder / "a.db", hollow, count, pages_read), 1.5)
+          << count << " ranges of " << leaves << " leaves";
+      EXPECT_LT(pages_read, 40000U);
+    }
   }
 }
 
