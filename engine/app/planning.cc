@@ -142,6 +142,7 @@ PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* e
   }
   planned.plan = plan_migration(catalog, planned.outlines, plan);
 
+  const double began = thread_time().wall;
   PhaseClock clock;
   console.begin_phase();
   planned.facts = profile_source(*planned.snapshot, planned.plan, console, stop, &clock);
@@ -157,8 +158,8 @@ PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* e
       find_key_collisions(*planned.snapshot, planned.plan, planned.facts, console, stop, kKeyMemory, &clock);
   if (!plan.collisions.empty()) {
     planned.plan = plan_migration(catalog, planned.outlines, plan);
-    const std::vector<KeyCollision> left =
-        find_key_collisions(*planned.snapshot, planned.plan, planned.facts, console, stop, kKeyMemory, &clock);
+    const std::vector<KeyCollision> left = find_key_collisions(*planned.snapshot, planned.plan, planned.facts,
+                                                               console, stop, kKeyMemory, &clock);
     refuse_collisions(left, options.mapping, planned.plan);
   }
   check_conversions(options.mapping, planned.plan);
@@ -169,6 +170,7 @@ PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* e
   clock.split_waits(0);  // no server is asked
   PhaseUse& use = planned.profile;
   use = clock.use();
+  use.wall = thread_time().wall - began;  // deciding included
   for (const TablePlan& table : planned.plan.tables) {
     const auto facts = planned.facts.find(table.source);
     if (facts != planned.facts.end()) use.rows += facts->second.rows;

@@ -1,6 +1,6 @@
 #include "engine/model/thread_time.h"
 
-#include <time.h>
+#include <ctime>
 
 #include <fstream>
 

@@ -1,7 +1,7 @@
 #include "engine/run/phase_clock.h"
 
-#include <time.h>
 #include <unistd.h>
+#include <ctime>
 
 #include <algorithm>
 #include <fstream>
