@@ -8,6 +8,7 @@
 #include "engine/app/verification.h"
 #include "engine/run/job_graph.h"
 #include "engine/run/load_jobs.h"
+#include "io/postgres/step_budget.h"
 #include "io/postgres/target.h"
 
 namespace sluice {
@@ -22,6 +23,10 @@ constexpr double kIndexCost = 0.35;
 constexpr double kValidateCost = 0.2;
 constexpr double kVerifyCost = 0.5;
 constexpr double kCatalogCost = 1;
+
+// Below this a new file costs the server more than it saves: TRUNCATE drops the old one, which is looked for
+// in all shared buffers and makes the commit synchronous. It is also the default of wal_skip_threshold.
+constexpr std::uint64_t kFreezeBytesMin = std::uint64_t{2} << 20;
 
 Kind kind_of(StepPhase phase) {
   switch (phase) {
@@ -41,19 +46,20 @@ Kind kind_of(StepPhase phase) {
 
 class Execution {
  public:
-  Execution(const ExecutionWork& work, Console& console, const StopRequest& stop)
+  Execution(const ExecutionWork& work, Console& console, const StopRequest& stop, Executed& executed)
       : work_(work),
         plan_(*work.plan),
         console_(console),
         stop_(stop),
         lanes_of_work_(work.connections.size()),
+        executed_(executed),
         graph_({load_limit(), work.index_jobs, 1, work.index_jobs, work.index_jobs, 1, work.jobs}),
-        shares_(first()) {
+        budget_(first()) {
     executed_.tables.resize(plan_.tables.size());
     read_backs_.resize(plan_.tables.size());
   }
 
-  Executed run() {
+  void run() {
     const std::vector<WorkRecord> ranges = list_work(first(), work_.run_id);
     const std::vector<StepRecord> steps = list_steps(first(), work_.run_id);
     prepare_lanes();
@@ -70,14 +76,15 @@ class Execution {
       executed_.finished = graph_.run(lanes_of_work_, stop_);
     }
     console_.end_phase();
-    if (executed_.finished) refuse_lost_ranges(first(), work_.run_id);
+  }
+
+  void take_times() {
     executed_.load = load_clock_.use();
     executed_.indexes = index_clock_.use();
     executed_.constraints = constraint_clock_.use();
     executed_.verify = verify_clock_.use();
     executed_.verify.rows = verified_.rows();
     executed_.verify.bytes = verified_.bytes();
-    return std::move(executed_);
   }
 
  private:
@@ -117,8 +124,8 @@ class Execution {
         continue;
       }
       RangeTask task{&table, record.number, record.extent};
-      task.whole_new_table =
-          table.extents.size() == 1 && work_.found.at(static_cast<std::size_t>(record.table)) == nullptr;
+      task.whole_new_table = table.extents.size() == 1 && table.bytes >= kFreezeBytesMin &&
+                             work_.found.at(static_cast<std::size_t>(record.table)) == nullptr;
       ++ranges_left_;
       jobs[static_cast<std::size_t>(record.table)].push_back(
           load.add(graph_, kLoad, task, static_cast<double>(estimate)));
@@ -138,7 +145,6 @@ class Execution {
     began = std::min(began, now - seal.seconds);
     executed_.tables[table].load_seconds = now - began;
     executed_.tables_frozen += seal.frozen ? 1 : 0;
-    load_clock_.split_waits(seal.blocked_seconds);
     load_clock_.add_work(seal.rows_read, seal.bytes);
   }
 
@@ -188,8 +194,9 @@ class Execution {
     const Step& step = plan_.steps[number];
     const bool index = step.phase == StepPhase::index;
     const PhaseClock::Share share(index ? index_clock_ : constraint_clock_);
-    const StepResources resources = shares_.share(graph_.in_use(kind_of(step.phase)));
-    const bool done = run_step(*work_.connections[lane], work_.run_id, number, step, found, claim, resources);
+    const StepBudget::Grant grant(budget_, graph_.in_use(kind_of(step.phase)));
+    const bool done =
+        run_step(*work_.connections[lane], work_.run_id, number, step, found, claim, grant.settings());
     if (!done && claim == Claim::skip_locked) return JobEnd::postponed;
     (index ? indexes_done_ : steps_done_).fetch_add(1, std::memory_order_relaxed);
     return JobEnd::done;
@@ -301,12 +308,12 @@ class Execution {
   Console& console_;
   const StopRequest& stop_;
   const std::size_t lanes_of_work_;
-  Executed executed_;
+  Executed& executed_;
   std::vector<LaneMeter> meters_;
   std::vector<Lane> lanes_;
   std::vector<std::unique_ptr<TableReadBack>> read_backs_;
   JobGraph graph_;
-  const StepShares shares_;
+  StepBudget budget_;
 
   PhaseClock load_clock_;
   PhaseClock index_clock_;
@@ -331,8 +338,15 @@ class Execution {
 
 }  // namespace
 
-Executed execute(const ExecutionWork& work, Console& console, const StopRequest& stop) {
-  return Execution(work, console, stop).run();
+void execute(const ExecutionWork& work, Console& console, const StopRequest& stop, Executed& executed) {
+  Execution execution(work, console, stop, executed);
+  try {
+    execution.run();
+  } catch (...) {
+    execution.take_times();
+    throw;
+  }
+  execution.take_times();
 }
 
 std::size_t lanes_wanted(const MigrationPlan& plan, std::size_t jobs, std::size_t index_jobs) {

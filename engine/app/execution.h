@@ -52,8 +52,9 @@ struct Executed {
   std::size_t tables_frozen = 0;
 };
 
-// Runs to the end, or until stopped. Throws what the first failing job threw.
-Executed execute(const ExecutionWork& work, Console& console, const StopRequest& stop);
+// Runs to the end, or until stopped. Throws what the first failing job threw; `executed` has the times in any
+// case.
+void execute(const ExecutionWork& work, Console& console, const StopRequest& stop, Executed& executed);
 
 // How many lanes the work could use at the same time.
 std::size_t lanes_wanted(const MigrationPlan& plan, std::size_t jobs, std::size_t index_jobs);

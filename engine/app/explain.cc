@@ -26,7 +26,7 @@ std::string binding_of(const PhaseExplanation& phase, const Machine& machine) {
   const double for_server = share(use.for_server, use.lanes);
   const double for_source = share(use.for_source, use.lanes);
   if (busy >= kBusy) {
-    const double own = share(use.cpu, use.wall * cores);
+    const double own = share(use.process, use.wall * cores);
     return fmt::format("the cores of this machine: {} % busy, {} % with sluice{}", percent(busy),
                        percent(own),
                        machine.has_server ? ", the rest with the server and what else runs here" : "");
@@ -73,8 +73,9 @@ std::string explanation_text(const Explanation& explanation) {
   if (explanation.wal_bytes > 0 || explanation.tables_frozen > 0) {
     text += fmt::format("write-ahead log {}", human_bytes(explanation.wal_bytes));
     if (explanation.tables_frozen > 0) {
-      text += fmt::format("; {} loaded frozen{}", counted(explanation.tables_frozen, "table"),
-                          explanation.wal_level == "minimal" ? ", past the log (wal_level is minimal)" : "");
+      text += fmt::format(
+          "; {} loaded frozen{}", counted(explanation.tables_frozen, "table"),
+          explanation.wal_level == "minimal" ? ", past the log where larger than wal_skip_threshold" : "");
     }
     text += "\n";
   }

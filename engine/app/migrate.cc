@@ -9,7 +9,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <thread>
 
 #include "engine/app/console.h"
 #include "engine/app/differences.h"
@@ -259,17 +258,17 @@ class Migration {
     work.index_jobs = options_.index_jobs;
     work.verify = options_.verify;
     work.sink.server_sums = options_.verify == VerifyMode::server;
-    const ServerLog log_before = server_log(*connections_.front());
-    Executed executed = execute(work, console_, stop_);
-    report_.phases.load = executed.load.wall;
-    report_.phases.indexes = executed.indexes.wall;
-    report_.phases.constraints = executed.constraints.wall;
-    report_.phases.verify = executed.verify.wall;
-    for (std::size_t i = 0; i < executed.tables.size(); ++i) {
-      report_.tables[i].seconds = executed.tables[i].load_seconds;
+    const std::optional<ServerLog> log_before = server_log(*connections_.front());
+    Executed executed;
+    try {
+      execute(work, console_, stop_, executed);
+    } catch (...) {
+      explain(executed);
+      throw;
     }
+    explain(executed);
     if (!executed.finished) throw_interrupted();
-    explain(executed, log_before);
+    explain_log(log_before);
     const std::vector<StepRecord> steps = list_steps(*connections_.front(), run_.run_id);
     report_.objects = objects_of_plan(plan_, steps);
     for (const StepRecord& step : steps) {
@@ -279,10 +278,17 @@ class Migration {
     if (options_.verify != VerifyMode::none) take_comparisons(executed);
   }
 
-  void explain(const Executed& executed, const ServerLog& log_before) {
+  // Whatever the end.
+  void explain(const Executed& executed) {
+    report_.phases.load = executed.load.wall;
+    report_.phases.indexes = executed.indexes.wall;
+    report_.phases.constraints = executed.constraints.wall;
+    report_.phases.verify = executed.verify.wall;
+    for (std::size_t i = 0; i < executed.tables.size(); ++i) {
+      report_.tables[i].seconds = executed.tables[i].load_seconds;
+    }
     Explanation& explanation = report_.explanation;
-    explanation.machine = {std::max(1U, std::thread::hardware_concurrency()),
-                           connections_.front()->is_local()};
+    explanation.machine = {cores_of_machine(), connections_.front()->is_local()};
     for (const auto& [name, use] : {std::pair<const char*, const PhaseUse&>{"profile", profile_use_},
                                     {"load", executed.load},
                                     {"indexes", executed.indexes},
@@ -290,10 +296,15 @@ class Migration {
                                     {"verify", executed.verify}}) {
       if (use.wall > 0) explanation.phases.push_back({name, use});
     }
-    const ServerLog log = server_log(*connections_.front());
-    explanation.wal_level = log.level;
-    explanation.wal_bytes = log.written - log_before.written;
     explanation.tables_frozen = executed.tables_frozen;
+  }
+
+  void explain_log(const std::optional<ServerLog>& before) {
+    const std::optional<ServerLog> now = server_log(*connections_.front());
+    // Another server may have taken over, whose log is behind.
+    if (!before || !now || now->written < before->written) return;
+    report_.explanation.wal_level = now->level;
+    report_.explanation.wal_bytes = now->written - before->written;
   }
 
   void take_roots(const Executed& executed) {

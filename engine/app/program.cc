@@ -36,7 +36,7 @@ extern "C" void handle_stop_signal(int) {
     _exit(exit_status_of(Fault::interrupted));
   }
   stop_request.stop();
-  print("\nsluice: stopping after the ranges under way; once more to stop at once\n");
+  print("\nsluice: stopping after what is under way; once more to stop at once\n");
 }
 
 void install_signal_handlers() {

@@ -10,8 +10,10 @@ namespace sluice {
 namespace {
 
 // A query that answers with one row fills no pipe, so there is one for each lane, unless that makes them
-// small.
-constexpr std::uint64_t kBlocksPerSum = 1024;
+// small; but not longer than a moment either, since keys of the same table may wait for them, and others
+// behind the keys.
+constexpr std::uint64_t kBlocksPerSumMin = 1024;
+constexpr std::uint64_t kBlocksPerSumMax = 32768;
 
 }  // namespace
 
@@ -48,9 +50,10 @@ std::size_t TableReadBack::cut(Connection& connection) {
       }
     }
     const std::uint64_t blocks = count_blocks(connection, plan_);
-    const std::uint64_t step = comparison_.level == Level::server
-                                   ? std::max(kBlocksPerSum, blocks / options_.lanes + 1)
-                                   : kBlocksPerPiece;
+    const std::uint64_t step =
+        comparison_.level == Level::server
+            ? std::clamp(blocks / options_.lanes + 1, kBlocksPerSumMin, kBlocksPerSumMax)
+            : kBlocksPerPiece;
     for (std::uint64_t begin = 0; begin == 0 || begin < blocks; begin += step) {
       // The last one is open-ended: whatever was appended meanwhile is seen too.
       const bool last = begin + step >= blocks;

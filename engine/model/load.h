@@ -33,7 +33,7 @@ struct RangeTask {
   const TablePlan* plan = nullptr;  // borrowed, never null
   RangeNumber number{};
   Extent extent;
-  // The run created the table and this is its only range, so nobody else has anything in it or to do with it.
+  // The run created the table, this is its only range, and it is large enough to be worth a file of its own.
   bool whole_new_table = false;
 };
 

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <cassert>
+#include <system_error>
 #include <thread>
 #include <tuple>
+
+#include "engine/model/error.h"
 
 namespace sluice {
 
@@ -103,7 +106,12 @@ void JobGraph::work(std::size_t lane, const StopRequest& stop) {
     }
     std::set<Rank>* ready = best_ready();
     if (ready == nullptr) {
-      assert(under_way_ > 0);
+      if (under_way_ == 0) {
+        failure_ = std::make_exception_ptr(Error(Fault::internal, "a job waits for what never comes"));
+        giving_up_ = true;
+        changed_.notify_all();
+        return;
+      }
       changed_.wait(lock);
       continue;
     }
@@ -143,7 +151,12 @@ bool JobGraph::run(std::size_t lanes, const StopRequest& stop) {
   {
     std::vector<std::jthread> threads;
     for (std::size_t lane = 0; lane < lanes; ++lane) {
-      threads.emplace_back([this, lane, &stop] { work(lane, stop); });
+      try {
+        threads.emplace_back([this, lane, &stop] { work(lane, stop); });
+      } catch (const std::system_error&) {
+        if (threads.empty()) throw;  // else those that are there do all of it
+        break;
+      }
     }
   }
   if (failure_) std::rethrow_exception(failure_);

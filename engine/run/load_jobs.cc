@@ -49,7 +49,14 @@ JobEnd LoadJobs::load(std::size_t lane, const RangeTask& task, Claim claim) {
   const PhaseClock::Share share(clock_);
   const SourceLoan loan(mutex_, idle_);
   lanes_[lane].source = loan.source();
-  const std::optional<RangeSeal> seal = load_range(lanes_[lane], task, claim);
+  double off_core = 0;
+  std::optional<RangeSeal> seal;
+  {
+    const AddOffCore count(off_core);
+    seal = load_range(lanes_[lane], task, claim);
+  }
+  // Without a seal it was another session's range, and only the server was waited for.
+  clock_.split_waits(seal ? seal->blocked_seconds : off_core);
   if (!seal && claim == Claim::skip_locked) return JobEnd::postponed;
   if (on_done_) {
     const std::lock_guard lock(mutex_);

@@ -28,6 +28,8 @@ double machine_cpu_seconds() {
          static_cast<double>(sysconf(_SC_CLK_TCK));
 }
 
+unsigned cores_of_machine() { return static_cast<unsigned>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN))); }
+
 double process_cpu_seconds() {
   timespec time{};
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
@@ -45,6 +47,7 @@ void PhaseClock::begin() {
   const std::lock_guard lock(mutex_);
   if (at_it_++ > 0) return;
   wall_began_ = thread_time().wall;
+  process_began_ = process_cpu_seconds();
   machine_began_ = machine_cpu_seconds();
 }
 
@@ -58,6 +61,7 @@ void PhaseClock::end(const ThreadTime& used, double queued) {
   asleep_ += off_core - for_core;
   if (--at_it_ > 0) return;
   use_.wall += thread_time().wall - wall_began_;
+  use_.process += process_cpu_seconds() - process_began_;
   use_.machine += machine_cpu_seconds() - machine_began_;
 }
 

@@ -16,7 +16,8 @@ struct PhaseUse {
   double for_core = 0;    // ready, but other threads and processes had the cores
   double for_server = 0;  // asleep until the server took or gave something
   double for_source = 0;  // asleep in reading the file
-  double machine = 0;     // CPU seconds of the whole machine during `wall`; 0 where it does not say
+  double process = 0;     // CPU seconds of this process during `wall`, for whatever phase
+  double machine = 0;     // the same of the whole machine; 0 where it does not say
   std::uint64_t rows = 0;
   std::uint64_t bytes = 0;
 };
@@ -24,6 +25,8 @@ struct PhaseUse {
 // CPU seconds that the machine has spent on anything since it was started (/proc/stat); 0 where it does not
 // say.
 double machine_cpu_seconds();
+// The cores that they are counted over.
+unsigned cores_of_machine();
 // CPU seconds of this process.
 double process_cpu_seconds();
 
@@ -62,6 +65,7 @@ class PhaseClock {
   bool split_ = false;
   int at_it_ = 0;
   double wall_began_ = 0;
+  double process_began_ = 0;
   double machine_began_ = 0;
 };
 

@@ -10,6 +10,7 @@
 #include <charconv>
 #include <chrono>
 #include <cstdlib>
+#include <fstream>
 #include <utility>
 
 namespace sluice {
@@ -284,10 +285,13 @@ void Connection::revive() {
   enlarge_send_buffer(handle_.get());
 }
 
-bool Connection::is_local() const {
+namespace {
+
+// The other end of the socket is on this machine, whoever that is.
+bool ends_here(int socket) {
   sockaddr_storage address{};
   socklen_t length = sizeof address;
-  if (getpeername(PQsocket(handle_.get()), reinterpret_cast<sockaddr*>(&address), &length) != 0) return false;
+  if (getpeername(socket, reinterpret_cast<sockaddr*>(&address), &length) != 0) return false;
   switch (address.ss_family) {
     case AF_UNIX:
       return true;
@@ -298,6 +302,15 @@ bool Connection::is_local() const {
     default:
       return false;
   }
+}
+
+}  // namespace
+
+bool Connection::is_local() const {
+  if (!ends_here(PQsocket(handle_.get()))) return false;
+  std::ifstream file("/proc/" + std::to_string(PQbackendPID(handle_.get())) + "/comm");
+  std::string name;
+  return std::getline(file, name) && name == "postgres";
 }
 
 bool Connection::in_transaction() const { return PQtransactionStatus(handle_.get()) == PQTRANS_INTRANS; }

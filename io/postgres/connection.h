@@ -73,7 +73,8 @@ class Connection {
   // relies on them asks the ledger. Throws Error (connection_lost).
   void revive();
   [[nodiscard]] bool in_transaction() const;
-  // The server is on this machine: a Unix socket or a loopback address.
+  // The server is on this machine: not merely a Unix socket or a loopback address, which may be the end of a
+  // tunnel or a pooler's, but its process is seen here.
   [[nodiscard]] bool is_local() const;
 
   [[nodiscard]] pg_conn* handle() { return handle_.get(); }

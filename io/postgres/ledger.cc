@@ -308,6 +308,13 @@ bool set_run_state(Connection& connection, const std::string& run_id, RunState s
 bool conclude_run(Connection& connection, const std::string& run_id, RunState state, const std::string& root,
                   const std::vector<std::string>& table_roots) {
   Transaction transaction(connection, "SET LOCAL synchronous_commit = on");
+  refuse_lost_ranges(connection, run_id);
+  const Result lost = connection.execute(
+      "SELECT EXISTS (SELECT 1 FROM sluice.step WHERE run_id = $1 AND NOT done)", {run_id});
+  if (lost.boolean(0, 0)) {
+    throw Error(Fault::connection_lost, "the server lost what was done after the load",
+                "run the same command again to do it again");
+  }
   const bool done = set_run_state(connection, run_id, state, root);
   for (std::size_t i = 0; done && i < table_roots.size(); ++i) {
     connection.execute("UPDATE sluice.run_table SET root = $3 WHERE run_id = $1 AND table_no = $2",

@@ -90,7 +90,8 @@ std::string insert_run(Connection& connection, const RunRecord& run, const Migra
 bool set_run_state(Connection& connection, const std::string& run_id, RunState state,
                    const std::string& root);
 
-// The last word of a run. Its commit is synchronous and so covers all the asynchronous ones before it.
+// The last word of a run. Its commit is synchronous and so covers all the asynchronous ones before it. Throws
+// Error (connection_lost) when the ledger lacks a range or a step that was done: see refuse_lost_ranges().
 // `table_roots`: per table, hex.
 bool conclude_run(Connection& connection, const std::string& run_id, RunState state, const std::string& root,
                   const std::vector<std::string>& table_roots);

@@ -18,8 +18,8 @@ namespace sluice {
 namespace {
 
 // synchronous_commit may be off: data and ledger share the write-ahead log, so a crash of the server
-// loses a suffix of both. No step after the load runs while a range is missing from the ledger, and the run
-// ends with a synchronous commit that covers everything before.
+// loses a suffix of both. No step on a table runs while a range of it is missing from the ledger, and the run
+// ends with a synchronous commit that looks at all of them once more and covers everything before.
 constexpr const char* kSettings = "SET LOCAL synchronous_commit = off";
 
 constexpr std::size_t kBufferBytesKept = std::size_t{16} << 20;
@@ -31,29 +31,45 @@ std::string copy_statement(const TablePlan& plan, bool freeze) {
 
 // Gives the table a new file in this transaction, which COPY FREEZE asks for: the rows arrive frozen, so that
 // neither the first reader nor VACUUM writes them once more, and where wal_level is minimal they stay out of
-// the write-ahead log. False when somebody else has to do with the table already; it is then loaded as any
-// other, and what they did is left to the verification. No lock is waited for: a reader of theirs could hold
-// it for hours.
+// the write-ahead log. False when somebody else has to do with the table already, or would be told of the
+// TRUNCATE; it is then loaded as any other. No lock is waited for: a reader of theirs could hold it for
+// hours.
+//
+// Rows in it cannot be ours, since they come with their row in the ledger; but a dump that was begun before
+// our commit and came to the table after it has them without, because frozen rows are seen by older
+// snapshots, too. Adding to them could double them.
 bool renew_file(Connection& connection, const TablePlan& plan) {
   const std::string table = quoted_name(plan);
+  const auto refuse_rows = [&] {
+    if (!connection.execute("SELECT EXISTS (SELECT 1 FROM " + table + ")").boolean(0, 0)) return;
+    throw Error(Fault::target_refused,
+                "table " + table + " was made by this run and holds rows of somebody else",
+                "empty it and run the same command again, or replace it with --table-handling drop");
+  };
+  const Result fit = connection.execute(
+      "SELECT has_table_privilege($1, 'SELECT'), has_table_privilege($1, 'TRUNCATE') AND "
+      "current_setting('wal_level') "
+      "<> 'logical' AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE confrelid = $1::regclass AND contype = "
+      "'f') AND "
+      "NOT EXISTS (SELECT 1 FROM pg_inherits WHERE inhparent = $1::regclass) AND NOT EXISTS (SELECT 1 FROM "
+      "pg_trigger "
+      "WHERE tgrelid = $1::regclass)",
+      {table});
+  if (!fit.boolean(0, 0)) return false;
+  refuse_rows();
+  if (!fit.boolean(0, 1)) return false;
   connection.execute("SAVEPOINT renew");
   try {
     connection.execute("LOCK TABLE ONLY " + table + " IN ACCESS EXCLUSIVE MODE NOWAIT");
   } catch (const Error& error) {
     if (error.sqlstate() != "55P03") throw;
-    connection.execute("ROLLBACK TO SAVEPOINT renew");
+    // RELEASE, too: rows of a subtransaction would carry its number, and the ledger has the transaction's.
+    connection.execute("ROLLBACK TO SAVEPOINT renew; RELEASE SAVEPOINT renew");
     return false;
   }
   // TRUNCATE must not be in a subtransaction of its own, or COPY would not take the file for a new one.
   connection.execute("RELEASE SAVEPOINT renew");
-  const Result untouched = connection.execute("SELECT NOT EXISTS (SELECT 1 FROM " + table +
-                                                  ") AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE "
-                                                  "confrelid = $1::regclass AND contype = 'f') AND "
-                                                  "NOT EXISTS (SELECT 1 FROM pg_inherits WHERE inhparent = "
-                                                  "$1::regclass) AND NOT EXISTS (SELECT 1 FROM "
-                                                  "pg_trigger WHERE tgrelid = $1::regclass)",
-                                              {table});
-  if (!untouched.boolean(0, 0)) return false;
+  refuse_rows();
   connection.execute("TRUNCATE ONLY " + table);
   return true;
 }

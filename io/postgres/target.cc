@@ -1,9 +1,6 @@
 #include "io/postgres/target.h"
 
 #include <algorithm>
-#include <cstdlib>
-#include <fstream>
-#include <thread>
 
 #include "engine/model/quote.h"
 #include "io/postgres/copy_stream.h"
@@ -180,11 +177,16 @@ void check_server(Connection& connection) {
   }
 }
 
-ServerLog server_log(Connection& connection) {
+std::optional<ServerLog> server_log(Connection& connection) {
   const ReadScope scope(connection);
-  const Result log =
-      connection.execute("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn, current_setting('wal_level')");
-  return {static_cast<std::uint64_t>(log.integer(0, 0)), log.text(0, 1)};
+  try {
+    const Result log = connection.execute(
+        "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn, current_setting('wal_level')");
+    return ServerLog{static_cast<std::uint64_t>(log.integer(0, 0)), log.text(0, 1)};
+  } catch (const Error&) {
+    if (!connection.alive()) throw;
+    return std::nullopt;
+  }
 }
 
 OpenRun open_run(Connection& connection, const RunRequest& request) {
@@ -241,26 +243,6 @@ OpenRun open_run(Connection& connection, const RunRequest& request) {
 
 namespace {
 
-std::string settings_of(const StepResources& resources) {
-  std::string settings =
-      "SELECT set_config('maintenance_work_mem', "
-      "greatest(pg_size_bytes(current_setting('maintenance_work_mem')), " +
-      std::to_string(resources.memory_bytes) + ") / 1024 || 'kB', true)";
-  if (resources.workers) {
-    settings += "; SET LOCAL max_parallel_maintenance_workers = " + std::to_string(*resources.workers);
-  }
-  return settings;
-}
-
-// MemAvailable of this machine in bytes; 0 where it does not say.
-std::uint64_t memory_available() {
-  std::ifstream meminfo("/proc/meminfo");
-  for (std::string line; std::getline(meminfo, line);) {
-    if (line.starts_with("MemAvailable:")) return std::strtoull(line.c_str() + 13, nullptr, 10) * 1024;
-  }
-  return 0;
-}
-
 // Steps that only touch the catalog lock two tables each. One at a time, over all processes, or two of them
 // could wait for each other.
 constexpr const char* kOneConstraintAtATime = "SELECT pg_advisory_xact_lock(hashtext('sluice constraint'))";
@@ -288,37 +270,6 @@ bool is_refusal(const Error& error) { return error.fault() == Fault::target_refu
 
 }  // namespace
 
-StepShares::StepShares(Connection& connection) {
-  // A build that gets more than this sorts no faster: its runs are merged from the cache anyway.
-  constexpr std::uint64_t kMemoryMax = std::uint64_t{4} << 30;
-  const ReadScope scope(connection);
-  const Result settings = connection.execute(
-      "SELECT pg_size_bytes(current_setting('shared_buffers')), "
-      "current_setting('max_parallel_workers')::int, "
-      "current_setting('max_parallel_maintenance_workers')::int");
-  const auto shared_buffers = static_cast<std::uint64_t>(settings.integer(0, 0));
-  const auto workers = static_cast<unsigned>(settings.integer(0, 1));
-  const std::uint64_t available = connection.is_local() ? memory_available() : 0;
-  // Whoever gave the server shared buffers usually gave it a quarter of the memory.
-  memory_bytes_ = std::min(available > 0 ? available / 4 : shared_buffers, kMemoryMax);
-  if (connection.is_local()) {
-    processes_ = std::max(1U, std::thread::hardware_concurrency());
-    workers_max_ = workers;
-  } else {
-    processes_ = workers;
-    workers_max_ = static_cast<unsigned>(settings.integer(0, 2));
-  }
-}
-
-StepResources StepShares::share(std::size_t slots) const {
-  constexpr std::uint64_t kMemoryMin = std::uint64_t{64} << 20;
-  StepResources resources;
-  resources.memory_bytes = std::max(memory_bytes_ / slots, kMemoryMin);
-  const auto each = static_cast<unsigned>(processes_ / slots);
-  resources.workers = std::min(each > 0 ? each - 1 : 0, workers_max_);
-  return resources;
-}
-
 // True when the table, found by the run, has what the step would make.
 bool is_there_already(Connection& connection, const TablePlan& found, const Step& step) {
   if (step.index) return has_index(connection, found, *step.index);
@@ -336,10 +287,10 @@ bool is_there_already(Connection& connection, const TablePlan& found, const Step
 }
 
 bool run_step(Connection& connection, const std::string& run_id, std::size_t number, const Step& step,
-              const TablePlan* found, Claim claim, const StepResources& resources) {
+              const TablePlan* found, Claim claim, const std::string& settings) {
   StepRecord record;
   record.object = step.object;
-  Transaction transaction(connection, settings_of(resources));
+  Transaction transaction(connection, settings);
   if (step.phase == StepPhase::constraint) connection.execute(kOneConstraintAtATime);
   share_run(connection, run_id);
   if (!claim_step(connection, run_id, number, claim)) return false;

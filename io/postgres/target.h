@@ -24,7 +24,8 @@ struct ServerLog {
   std::uint64_t written = 0;
   std::string level;  // wal_level
 };
-ServerLog server_log(Connection& connection);
+// Nothing where the server does not tell, as some services do not.
+std::optional<ServerLog> server_log(Connection& connection);
 
 struct RunRequest {
   const MigrationPlan* plan = nullptr;        // borrowed
@@ -51,33 +52,11 @@ struct OpenRun {
 // a table is in the way, usage when an unfinished run had another plan.
 OpenRun open_run(Connection& connection, const RunRequest& request);
 
-// What a step may take of the server.
-struct StepResources {
-  // For sorting; never less than the administrator gave.
-  std::uint64_t memory_bytes = std::uint64_t{128} << 20;
-  // Workers beside the backend itself; nothing leaves the server's own setting.
-  std::optional<unsigned> workers;
-};
-
-// What each of `slots` steps that run at the same time may take. On this machine by its memory and cores;
-// elsewhere by what the server's settings give away about its own.
-class StepShares {
- public:
-  // Asks the server.
-  explicit StepShares(Connection& connection);
-  [[nodiscard]] StepResources share(std::size_t slots) const;
-
- private:
-  std::uint64_t memory_bytes_ = 0;  // for all steps together
-  unsigned processes_ = 1;          // backends and workers together
-  unsigned workers_max_ = 0;
-};
-
 // Runs one step together with its ledger row, where a refusal by the server is recorded; it is an outcome,
 // not an exception. `found`: the step's table when the run found it instead of creating it; what such a
 // table has already is not made twice. False when the step is done already or, with skip_locked, another
-// session's.
+// session's. `settings`: SET LOCAL statements for its transaction.
 bool run_step(Connection& connection, const std::string& run_id, std::size_t number, const Step& step,
-              const TablePlan* found, Claim claim, const StepResources& resources = {});
+              const TablePlan* found, Claim claim, const std::string& settings = {});
 
 }  // namespace sluice

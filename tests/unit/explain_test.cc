@@ -12,6 +12,7 @@ PhaseExplanation phase(const std::string& name, double cpu, double for_server, d
   phase.use.wall = 10;
   phase.use.lanes = 20;
   phase.use.cpu = cpu;
+  phase.use.process = cpu;
   phase.use.for_server = for_server;
   phase.use.for_source = for_source;
   phase.use.machine = machine;
