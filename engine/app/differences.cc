@@ -214,9 +214,9 @@ class DifferenceFinder::Lane {
       }
       diff.add_source(added);
     });
-    const auto add_target = [&](Place place, std::span<const std::byte> tuple) {
-      const Digest row = digest_of_row(tuple);
-      if (const auto mark = mark_of(tuple, row)) diff.add_target({mark->identity, row, place, mark->leaf});
+    const auto add_target = [&](const TargetRow& row) {
+      if (const auto mark = mark_of(row.tuple, row.digest))
+        diff.add_target({mark->identity, row.digest, row.place, mark->leaf});
     };
     if (unit_.by_key) {
       for (const std::size_t leaf : unit_.leaves)
@@ -467,10 +467,10 @@ class DifferenceFinder::Lane {
     for (const Place place : places)
       any_mismatch |= rows[by_place.at(place)].kind == DifferenceKind::mismatch;
     if (any_mismatch) {
-      read_places(connection_, plan_, places, [&](Place place, std::span<const std::byte> tuple) {
-        const std::size_t i = by_place.at(place);
+      read_places(connection_, plan_, places, [&](const TargetRow& row) {
+        const std::size_t i = by_place.at(row.place);
         if (rows[i].kind != DifferenceKind::mismatch || source_fields[i].empty()) return;
-        const std::vector<Digest> target = field_digests(tuple);
+        const std::vector<Digest> target = field_digests(row);
         for (std::size_t column = 0; column < plan_.columns.size(); ++column) {
           if (!(target[column] == source_fields[i][column]))
             rows[i].columns.push_back(plan_.columns[column].source);
@@ -587,7 +587,7 @@ bool DifferenceFinder::cut_by_scan(std::size_t table, const std::vector<std::siz
         const std::uint64_t begin = (number - plan.extents.size()) * kBlocksPerTask;
         const bool last = number + 1 == pipeline.tasks;
         read_blocks(*work_.connections[lane], plan, {begin, last ? UINT64_MAX : begin + kBlocksPerTask},
-                    [&](std::span<const std::byte> tuple) { add(tuple, digest_of_row(tuple), true); });
+                    [&](const TargetRow& row) { add(row.tuple, row.digest, true); });
         return;
       }
       RowDigester digester(plan);

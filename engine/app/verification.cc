@@ -293,9 +293,9 @@ class TargetReader {
     const TablePlan& table = plan(task.table);
     TableLeaves leaves = source(task.table).emptied();
     Meter::Share share(meter);
-    const auto add = [&](std::span<const std::byte> tuple) {
-      leaves.add(tuple);
-      share.add(tuple.size());
+    const auto add = [&](const TargetRow& row) {
+      leaves.add(row.tuple, row.digest);
+      share.add(row.tuple.size());
     };
     switch (comparisons_[task.table].level) {
       case Level::count:
@@ -307,8 +307,7 @@ class TargetReader {
         share.add_rows(leaves.total().rows);
         break;
       case Level::sample:
-        read_placed(connection, table, source(task.table).keys_of(*task.leaf),
-                    [&](Place, std::span<const std::byte> tuple) { add(tuple); });
+        read_placed(connection, table, source(task.table).keys_of(*task.leaf), add);
         break;
       case Level::full:
         read_blocks(connection, table, task.blocks, add);
@@ -380,16 +379,14 @@ std::optional<LeavesLeft> compare_leaves(const std::vector<Connection*>& connect
   pipeline.tasks = parts.size();
   pipeline.body = [&](std::size_t lane, std::size_t number) {
     TableLeaves& part = parts[number].emplace(source.emptied());
-    const auto add = [&](std::span<const std::byte> tuple) {
-      const Digest row = digest_of_row(tuple);
-      const std::size_t leaf = part.leaf_of(tuple, row);
+    const auto add = [&](const TargetRow& row) {
+      const std::size_t leaf = part.leaf_of(row.tuple, row.digest);
       if (std::binary_search(leaves.begin(), leaves.end(), leaf))
-        part.add(leaf, {INT64_MAX, RowSum{row, 1}, {}});
+        part.add(leaf, {INT64_MAX, RowSum{row.digest, 1}, {}});
     };
     naming_table(plan, [&] {
       if (by_key) {
-        read_placed(*connections[lane], plan, source.keys_of(leaves[number]),
-                    [&](Place, std::span<const std::byte> tuple) { add(tuple); });
+        read_placed(*connections[lane], plan, source.keys_of(leaves[number]), add);
       } else {
         const bool last = number + 1 == parts.size();
         read_blocks(*connections[lane], plan,
