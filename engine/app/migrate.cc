@@ -282,6 +282,10 @@ class Migration {
     std::vector<Lane> lanes;
     RangeSinkOptions sink;
     sink.server_sums = options_.verify == VerifyMode::server;
+    if (options_.memory.limited()) {
+      sink.send_bytes = options_.memory.send_bytes;
+      sink.reject_bytes_max = options_.memory.reject_bytes_max;
+    }
     for (std::size_t i = 0; i < lane_count; ++i) {
       lanes.push_back(
           {&snapshot_->reader(i), make_range_sink(*connections_[i], run_.run_id, sink), &meters[i]});
@@ -451,6 +455,7 @@ class Migration {
     for (const std::unique_ptr<Connection>& connection : connections_)
       work.connections.push_back(connection.get());
     work.max_report = kRowsNamed;
+    work.memory_bytes = options_.memory.digest_bytes;
     DifferenceFinder finder(std::move(work), console_, stop_);
     const std::optional<Differences> found = finder.find();
     if (!found) throw_interrupted();

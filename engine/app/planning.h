@@ -24,6 +24,10 @@ struct PlannedSource {
   double profile_seconds = 0;
 };
 
+// Opens SOURCE within the memory that the options allow, and says when that is fewer lanes than were asked
+// for.
+std::unique_ptr<Snapshot> open_source(const PlanningOptions& options, Console& console);
+
 // `existing`: the target's tables for --data-only, else null. Throws Error (source_unreadable, usage,
 // interrupted).
 PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* existing, Console& console,

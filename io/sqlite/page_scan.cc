@@ -486,7 +486,7 @@ class PageScan final : public Scan {
     const std::uint64_t here = local_bytes(CellPlace::leaf_of_rowids, usable_, payload);
     if (here + 4 > static_cast<std::uint64_t>(page_ + usable_ - local)) return nullptr;
     if (payload > file_.pages() * file_.page_bytes()) return nullptr;  // before a liar gets the memory
-    if (record_.capacity() > kRecordBytesKept && payload < kRecordBytesKept) record_ = {};
+    if (record_.capacity() > kRecordBytesKept && payload < kRecordBytesKept) drop_record();
     record_.clear();
     if (memory_ != nullptr && payload >= kLargeRowBytes) loan_ = RowLoan(*memory_, payload * copies_);
     record_.reserve(static_cast<std::size_t>(payload));
@@ -520,9 +520,13 @@ class PageScan final : public Scan {
     return record_.data();
   }
 
+  // Not `record_ = {}`, which takes an empty list of bytes and keeps the memory.
+  void drop_record() { record_ = std::vector<std::byte>(); }
+
   // The memory before the loan: others wait for it.
   void end_large_row() {
-    record_ = {};
+    if (!loan_.open()) return;
+    drop_record();
     loan_.end();
   }
 
