@@ -175,21 +175,21 @@ struct DifferenceFinder::Room {
   std::size_t pairs_kept = kPairsKept;
   std::size_t row_bytes_kept = kRowBytesKept;
 
-  // A half for the rows of the lanes: a mark, a pair, and in a repair an item and its copy while they are
-  // sorted. The rest is shared evenly by what is kept beside them, each at another time or rarely whole.
+  // Three quarters for the rows of the lanes: a mark of 64 bytes each, and where all of them differ a pair,
+  // an item of a repair and its copy while they are sorted, for every two. An eighth each for pairs and
+  // tuples that are kept. Parts are summed up before all that.
   static Room within(std::uint64_t memory_bytes, std::size_t lanes) {
-    constexpr std::uint64_t kBytesPerRow = 512;
+    constexpr std::uint64_t kBytesPerRow = 256;
     constexpr std::uint64_t kRowsMin = 1024;
     constexpr std::uint64_t kBytesPerPart = 16;
     constexpr unsigned kPartBitsMin = 12;
     Room room;
     if (memory_bytes == 0) return room;
-    const std::uint64_t eighth = memory_bytes / 8;
-    room.rows_at_once = std::clamp(eighth * 4 / lanes / kBytesPerRow, kRowsMin, kRowsAtOnce);
-    room.part_bits = std::clamp(static_cast<unsigned>(std::bit_width(eighth / kBytesPerPart + 1)) - 1,
-                                kPartBitsMin, kPartBits);
-    room.pairs_kept = std::min<std::size_t>(eighth / sizeof(RowPair), kPairsKept);
-    room.row_bytes_kept = std::min<std::size_t>(eighth / lanes, kRowBytesKept);
+    room.rows_at_once = std::clamp(memory_bytes * 3 / 4 / lanes / kBytesPerRow, kRowsMin, kRowsAtOnce);
+    const auto parts = std::max<std::uint64_t>(memory_bytes / kBytesPerPart, 1);
+    room.part_bits = std::clamp(static_cast<unsigned>(std::bit_width(parts)) - 1, kPartBitsMin, kPartBits);
+    room.pairs_kept = std::min<std::size_t>(memory_bytes / 8 / sizeof(RowPair), kPairsKept);
+    room.row_bytes_kept = std::min<std::size_t>(memory_bytes / 8 / lanes, kRowBytesKept);
     return room;
   }
 };

@@ -24,8 +24,8 @@ constexpr std::uint64_t kLaneBytesMin = 4 * kMega;
 // With SQLite's usual cache and a larger send buffer.
 constexpr std::uint64_t kLaneBytesFull = 8 * kMega;
 
-// Of a lane that reads and compares, and sends nothing.
-constexpr std::uint64_t kReaderBytes = 2 * kMega;
+// Of a lane that reads and compares, and sends nothing: libpq's buffers, and a row of each side.
+constexpr std::uint64_t kReaderBytes = kMega + kMega / 2;
 
 }  // namespace
 

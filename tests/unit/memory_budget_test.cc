@@ -46,7 +46,8 @@ TEST(MemoryBudget, NeverHandsOutMoreThanThereIs) {
       const MemoryBudget budget = budget_of(limit, jobs);
       const std::uint64_t lane = (budget.cache_bytes >= 2 * kMega ? 8 : 4) * kMega;
       EXPECT_LE(20 * kMega + budget.lanes * lane + budget.large_row_bytes, limit);
-      EXPECT_LE(20 * kMega + budget.lanes * 2 * kMega + budget.digest_bytes + budget.large_row_bytes, limit);
+      EXPECT_LE(20 * kMega + budget.lanes * 3 * kMega / 2 + budget.digest_bytes + budget.large_row_bytes,
+                limit);
       EXPECT_GE(budget.digest_bytes, budget.lanes * kMega);
       EXPECT_GT(budget.send_bytes, 0U);
       EXPECT_GT(budget.reject_bytes_max, 0U);
