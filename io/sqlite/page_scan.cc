@@ -122,23 +122,24 @@ std::vector<StoredColumn> stored_columns(const SqliteConnection& connection, con
   return columns;
 }
 
-// How many times a lane holds a large row: the record, and what becomes of it where values are not sent from
-// there (io/wire/row_encoder.h), with a buffer that has doubled.
+// How much a lane holds of a large row, in sizes of the row. Most values are sent from the record itself
+// (io/wire/row_encoder.h). Others are there once more as they are sent, in a buffer that has doubled. And a
+// document becomes a tree of its parts before it is printed as jsonb: 80 MB of small objects took 2.2 GB.
 std::uint64_t copies_of_row(const TablePlan& plan) {
-  constexpr std::uint64_t kCopiesEncoded = 3;
-  if (sent_columns(plan) < plan.columns.size()) return kCopiesEncoded;
+  constexpr std::uint64_t kEncoded = 3;
+  constexpr std::uint64_t kTree = 28;
+  std::uint64_t copies = sent_columns(plan) < plan.columns.size() ? kEncoded : 1;
   for (std::size_t i = 0; i < plan.columns.size(); ++i) {
     const ColumnPlan& column = plan.columns[i];
-    const bool bytes =
-        column.type == PgType::text || column.type == PgType::varchar || column.type == PgType::bytea;
-    const bool document =
-        column.type == PgType::json || column.type == PgType::jsonb || column.type == PgType::bpchar;
     const bool key = std::find(plan.key_columns.begin(), plan.key_columns.end(), i) != plan.key_columns.end();
-    if (document || column.conversion.any() || (bytes && (key || column.modifier.any()))) {
-      return kCopiesEncoded;
+    const bool text = column.type == PgType::text || column.type == PgType::varchar;
+    if (column.type == PgType::jsonb) copies = kTree;
+    if (column.conversion.any() || column.type == PgType::bpchar || (text && column.modifier.any()) ||
+        (key && (text || column.type == PgType::bytea))) {
+      copies = std::max(copies, kEncoded);
     }
   }
-  return 1;
+  return copies;
 }
 
 // Whether the transaction of this connection sees the main file as it is, and nobody can change it meanwhile.
