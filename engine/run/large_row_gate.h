@@ -20,7 +20,7 @@ namespace sluice {
 class LargeRowGate final : public RowMemory {
  public:
   explicit LargeRowGate(std::uint64_t bytes_max,
-                        std::chrono::milliseconds patience = std::chrono::minutes(1));
+                        std::chrono::milliseconds patience = std::chrono::minutes(10));
 
   [[nodiscard]] std::uint64_t take(std::uint64_t bytes) override;
   void give_back(std::uint64_t bytes) noexcept override;

@@ -196,7 +196,8 @@ TEST(Epoch, IsADateOnlyWhenItIsAWholeDay) {
   EXPECT_EQ(date(EpochUnit::julian_days, Cell::of_real(2460369.5)), iso(PgType::date, "2024-02-29"));
   EXPECT_EQ(date(EpochUnit::excel_days, Cell::of_integer(45351)), iso(PgType::date, "2024-02-29"));
   // Beyond the timestamps there are still dates.
-  EXPECT_EQ(date(EpochUnit::seconds, Cell::of_integer(185331706992000)), iso(PgType::date, "+5874897-12-31"));
+  EXPECT_EQ(date(EpochUnit::seconds, Cell::of_integer(185331706992000)),
+            iso(PgType::date, "+5874897-12-31"));
   EXPECT_EQ(date(EpochUnit::seconds, Cell::of_integer(185331707078400)), "!out_of_range");
   EXPECT_EQ(date(EpochUnit::seconds, Cell::of_text("2024-02-29")), iso(PgType::date, "2024-02-29"));
 }

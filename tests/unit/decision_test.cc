@@ -79,8 +79,7 @@ TEST(Decision, WidensToTheNarrowestTypeThatTakesAll) {
   const ColumnDecision decision = column.decide();
   EXPECT_EQ(decision.type, PgType::text);
   EXPECT_EQ(decision.remark,
-            "declared INTEGER; 2 of 7 values do not fit bigint (5 integers, 1 real, 1 text), so it arrives "
-            "as text");
+            "declared INTEGER; 2 of 7 values do not fit bigint (5 integers, 1 real, 1 text), so it arrives as text");
 }
 
 TEST(Decision, SaysThatAllZonedTimesLoseTheirOffset) {
@@ -160,14 +159,12 @@ TEST(Decision, StopsForWhatNoTypeHolds) {
   Decided column{"INTEGER", facts(), {}};
   column.facts.integers = 2;
   column.facts.blobs = 1;
-  column.facts.examples[static_cast<std::size_t>(Surprise::class_not_declared)] =
-      Example{"rowid = 3", "x'00'"};
+  column.facts.examples[static_cast<std::size_t>(Surprise::class_not_declared)] = Example{"rowid = 3", "x'00'"};
   const ColumnDecision decision = column.decide();
   EXPECT_EQ(decision.type, PgType::int8);
   ASSERT_EQ(decision.findings.size(), 1u);
   EXPECT_EQ(describe(decision.findings[0]),
-            "table t, column c: 1 value of 3 does not fit bigint nor any other type (2 integers, 1 blob), "
-            "the first at "
+            "table t, column c: 1 value of 3 does not fit bigint nor any other type (2 integers, 1 blob), the first at "
             "rowid = 3; [tables.\"t\".columns.\"c\"] on-misfit = \"reject\", or another type");
 }
 
