@@ -165,8 +165,9 @@ std::size_t TableLeaves::leaf_of(std::span<const std::byte> tuple, const Digest&
   return static_cast<std::size_t>(leaf - leaves_.begin());
 }
 
-void TableLeaves::add(std::span<const std::byte> tuple) {
-  const Digest row = digest_of_row(tuple);
+void TableLeaves::add(std::span<const std::byte> tuple) { add(tuple, digest_of_row(tuple)); }
+
+void TableLeaves::add(std::span<const std::byte> tuple, const Digest& row) {
   leaves_[leaf_of(tuple, row)].rows += RowSum{row, 1};
 }
 

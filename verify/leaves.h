@@ -83,6 +83,8 @@ class TableLeaves {
   [[nodiscard]] TableLeaves emptied() const;
 
   void add(std::span<const std::byte> tuple);
+  // The same for a row whose digest is known. Of the tuple only the fields of the key are looked at.
+  void add(std::span<const std::byte> tuple, const Digest& row);
   // Rows that were summed elsewhere. REQUIRES: leaf < leaves().size().
   void add(std::size_t leaf, const Leaf& rows);
   // Forgets the rows of one leaf.

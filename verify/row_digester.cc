@@ -1,6 +1,5 @@
 #include "verify/row_digester.h"
 
-#include <array>
 #include <cassert>
 
 #include "verify/row_digest.h"
@@ -10,12 +9,6 @@ namespace {
 
 // One row of a gigabyte must not cost a gigabyte for the rest of the run.
 constexpr std::size_t kBufferBytesKept = std::size_t{16} << 20;
-
-Digest digest_of_field(std::span<const std::byte> value, bool null) {
-  const std::array<std::byte, 1> presence = {null ? std::byte{0} : std::byte{1}};
-  const std::array<std::span<const std::byte>, 2> pieces = {std::span<const std::byte>(presence), value};
-  return digest_of_row(pieces);
-}
 
 }  // namespace
 

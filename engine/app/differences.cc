@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <bit>
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -46,7 +47,10 @@ constexpr std::size_t kKeyCharactersShown = 4096;
 // Mixed, since an integer key is its own identity.
 std::uint64_t mixed(const Digest& identity) { return identity.low * 0x9e3779b97f4a7c15U; }
 
-std::size_t part_of(const Digest& identity) { return mixed(identity) >> (64 - kPartBits); }
+// REQUIRES: parts is a power of two.
+std::size_t part_of(const Digest& identity, std::size_t parts) {
+  return mixed(identity) >> (64 - std::countr_zero(parts));
+}
 
 // The rows of a unit that it compares, by their identities.
 struct Share {
@@ -60,7 +64,7 @@ struct Share {
 
   [[nodiscard]] bool has(const Digest& identity) const {
     if (differing) {
-      const std::size_t part = part_of(identity);
+      const std::size_t part = part_of(identity, differing->size());
       return part >= first_part && part < last_part && (*differing)[part];
     }
     return count == 1 || (mixed(identity) >> 32) % count == number;
@@ -161,6 +165,32 @@ std::string describe(const RowDifference& difference, const std::vector<TablePla
   return text;
 }
 
+// How much is held at once. Each is at most what the constants above say.
+struct DifferenceFinder::Room {
+  std::uint64_t rows_at_once = kRowsAtOnce;
+  unsigned part_bits = kPartBits;
+  std::size_t pairs_kept = kPairsKept;
+  std::size_t row_bytes_kept = kRowBytesKept;
+
+  // Three quarters for the rows of the lanes: a mark of 64 bytes each, and where all of them differ a pair,
+  // an item of a repair and its copy while they are sorted, for every two. An eighth each for pairs and
+  // tuples that are kept. Parts are summed up before all that.
+  static Room within(std::uint64_t memory_bytes, std::size_t lanes) {
+    constexpr std::uint64_t kBytesPerRow = 256;
+    constexpr std::uint64_t kRowsMin = 1024;
+    constexpr std::uint64_t kBytesPerPart = 16;
+    constexpr unsigned kPartBitsMin = 12;
+    Room room;
+    if (memory_bytes == 0) return room;
+    room.rows_at_once = std::clamp(memory_bytes * 3 / 4 / lanes / kBytesPerRow, kRowsMin, kRowsAtOnce);
+    const auto parts = std::max<std::uint64_t>(memory_bytes / kBytesPerPart, 1);
+    room.part_bits = std::clamp(static_cast<unsigned>(std::bit_width(parts)) - 1, kPartBitsMin, kPartBits);
+    room.pairs_kept = std::min<std::size_t>(memory_bytes / 8 / sizeof(RowPair), kPairsKept);
+    room.row_bytes_kept = std::min<std::size_t>(memory_bytes / 8 / lanes, kRowBytesKept);
+    return room;
+  }
+};
+
 // Leaves of one table that are compared at once, or, where they have too many rows for that, a part of them.
 struct DifferenceFinder::Unit {
   std::size_t table = 0;
@@ -211,9 +241,9 @@ class DifferenceFinder::Lane {
       }
       diff.add_source(added);
     });
-    const auto add_target = [&](Place place, std::span<const std::byte> tuple) {
-      const Digest row = digest_of_row(tuple);
-      if (const auto mark = mark_of(tuple, row)) diff.add_target({mark->identity, row, place, mark->leaf});
+    const auto add_target = [&](const TargetRow& row) {
+      if (const auto mark = mark_of(row.tuple, row.digest))
+        diff.add_target({mark->identity, row.digest, row.place, mark->leaf});
     };
     if (unit_.by_key) {
       for (const std::size_t leaf : unit_.leaves)
@@ -296,14 +326,14 @@ class DifferenceFinder::Lane {
 
   // What is to be done about these pairs. Rows that only a scan of the table finds are kept, as far as there
   // is room, or each leaf would scan anew.
-  std::vector<Item> items_of(std::size_t unit, std::vector<RowPair> pairs) {
+  std::vector<Item> items_of(std::size_t unit, std::vector<RowPair> pairs, std::size_t row_bytes_kept) {
     std::vector<Item> items;
     items.reserve(pairs.size());
     // What does not fit cannot come, so what is there stays.
     std::erase_if(pairs, [](const RowPair& pair) { return pair.source && pair.source->is_unfit(); });
     for (const RowPair& pair : pairs) items.push_back({unit, pair});
     if (has_place_) return items;
-    std::size_t room = kRowBytesKept;
+    std::size_t room = row_bytes_kept;
     each_source_row_of(pairs, [&](std::size_t i, Row, bool) {
       std::string tuple;
       for (const std::span<const std::byte> piece : digester_.sent_pieces()) {
@@ -464,10 +494,10 @@ class DifferenceFinder::Lane {
     for (const Place place : places)
       any_mismatch |= rows[by_place.at(place)].kind == DifferenceKind::mismatch;
     if (any_mismatch) {
-      read_places(connection_, plan_, places, [&](Place place, std::span<const std::byte> tuple) {
-        const std::size_t i = by_place.at(place);
+      read_places(connection_, plan_, places, [&](const TargetRow& row) {
+        const std::size_t i = by_place.at(row.place);
         if (rows[i].kind != DifferenceKind::mismatch || source_fields[i].empty()) return;
-        const std::vector<Digest> target = field_digests(tuple);
+        const std::vector<Digest> target = field_digests(row);
         for (std::size_t column = 0; column < plan_.columns.size(); ++column) {
           if (!(target[column] == source_fields[i][column]))
             rows[i].columns.push_back(plan_.columns[column].source);
@@ -508,7 +538,10 @@ class DifferenceFinder::Lane {
 };
 
 DifferenceFinder::DifferenceFinder(DifferenceWork work, Console& console, const StopRequest& stop)
-    : work_(std::move(work)), console_(console), stop_(stop) {}
+    : work_(std::move(work)),
+      room_(std::make_unique<const Room>(Room::within(work_.memory_bytes, work_.connections.size()))),
+      console_(console),
+      stop_(stop) {}
 
 DifferenceFinder::~DifferenceFinder() = default;
 
@@ -531,12 +564,12 @@ bool DifferenceFinder::cut() {
       all_rows += rows;
       if (!by_key) continue;
       // One by one where each is found by its keys, so that the lanes share them.
-      const std::uint64_t count = rows / kRowsAtOnce + 1;
+      const std::uint64_t count = rows / room_->rows_at_once + 1;
       for (std::uint64_t number = 0; number < count; ++number)
         units_.push_back({table, {differing[i]}, true, {.number = number, .count = count}});
     }
     if (by_key) continue;
-    if (all_rows <= kRowsAtOnce) {
+    if (all_rows <= room_->rows_at_once) {
       units_.push_back({table, differing, false});
     } else if (!cut_by_scan(table, differing, by_key)) {
       return false;
@@ -554,11 +587,11 @@ bool DifferenceFinder::cut_by_scan(std::size_t table, const std::vector<std::siz
     std::atomic<std::uint64_t> sum{0};  // the source's digests less the target's
     std::atomic<std::uint32_t> rows{0};
   };
-  std::vector<Part> parts(std::size_t{1} << kPartBits);
+  std::vector<Part> parts(std::size_t{1} << room_->part_bits);
   const auto add = [&](std::span<const std::byte> key, const Digest& row, bool of_target) {
     const std::size_t leaf = source.leaf_of(key, row);
     if (!std::binary_search(leaves.begin(), leaves.end(), leaf)) return;
-    Part& part = parts[part_of(source.rule().identity_of(key, row))];
+    Part& part = parts[part_of(source.rule().identity_of(key, row), parts.size())];
     const std::uint64_t digest = row.low ^ row.high;
     part.sum.fetch_add(of_target ? 0 - digest : digest, std::memory_order_relaxed);
     part.rows.fetch_add(1, std::memory_order_relaxed);
@@ -574,7 +607,7 @@ bool DifferenceFinder::cut_by_scan(std::size_t table, const std::vector<std::siz
         const std::uint64_t begin = (number - plan.extents.size()) * kBlocksPerPiece;
         const bool last = number + 1 == pipeline.tasks;
         read_blocks(*work_.connections[lane], plan, {begin, last ? UINT64_MAX : begin + kBlocksPerPiece},
-                    [&](std::span<const std::byte> tuple) { add(tuple, digest_of_row(tuple), true); });
+                    [&](const TargetRow& row) { add(row.tuple, row.digest, true); });
         return;
       }
       RowDigester digester(plan);
@@ -591,7 +624,7 @@ bool DifferenceFinder::cut_by_scan(std::size_t table, const std::vector<std::siz
   std::uint64_t rows = 0;
   for (std::size_t part = 0; part < parts.size(); ++part) {
     if (!(*differing)[part]) continue;
-    if (rows > 0 && rows + parts[part].rows > kRowsAtOnce) {
+    if (rows > 0 && rows + parts[part].rows > room_->rows_at_once) {
       share.last_part = part;
       units_.push_back({table, leaves, by_key, share});
       share.first_part = part;
@@ -642,7 +675,7 @@ std::optional<Differences> DifferenceFinder::find() {
       const std::uint64_t room = before < work_.max_report ? work_.max_report - before : 0;
       rows[number] = work.describe(std::span(pairs).first(std::min<std::uint64_t>(room, pairs.size())),
                                    work_.show_values);
-      if (kept.fetch_add(pairs.size()) + pairs.size() <= kPairsKept) unit.pairs = std::move(pairs);
+      if (kept.fetch_add(pairs.size()) + pairs.size() <= room_->pairs_kept) unit.pairs = std::move(pairs);
     });
     finished.fetch_add(1, std::memory_order_relaxed);
   };
@@ -846,7 +879,7 @@ bool DifferenceFinder::repair(const RepairRights& rights, const RepairRecord& re
       Lane worker(work_, lane, unit);
       std::vector<RowPair> pairs = unit.pairs ? std::move(*unit.pairs) : worker.find();
       unit.pairs.reset();
-      std::vector<Item> items = worker.items_of(number, std::move(pairs));
+      std::vector<Item> items = worker.items_of(number, std::move(pairs), room_->row_bytes_kept);
       std::stable_sort(items.begin(), items.end(), [](const Item& left, const Item& right) {
         return Lane::leaf_of(left.pair) < Lane::leaf_of(right.pair);
       });

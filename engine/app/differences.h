@@ -76,6 +76,9 @@ struct DifferenceWork {
   std::vector<Connection*> connections;  // to the target itself; at most one per reader of the snapshot
   std::uint64_t max_report = 100;
   bool show_values = false;
+  // For digests and rows, over all lanes; 0: no limit but those in differences.cc. Less of it costs more
+  // reading.
+  std::uint64_t memory_bytes = 0;
   RefusedRows refused;  // to be described as such
 };
 
@@ -103,6 +106,7 @@ class DifferenceFinder {
               Differences& differences, RefusedRows& refused);
 
  private:
+  struct Room;
   struct Unit;
   struct Item;
   class Lane;
@@ -112,6 +116,7 @@ class DifferenceFinder {
   bool cut_by_scan(std::size_t table, const std::vector<std::size_t>& leaves, bool by_key);
 
   const DifferenceWork work_;
+  const std::unique_ptr<const Room> room_;
   Console& console_;
   const StopRequest& stop_;
   std::vector<Unit> units_;

@@ -246,7 +246,10 @@ class Migration {
   }
 
   void execute_plan() {
-    connect_lanes(lanes_wanted(plan_, options_.jobs, options_.index_jobs));
+    // The limit is for so many lanes; those that only wait for indexes would have buffers, too.
+    const std::size_t index_jobs =
+        options_.memory.limited() ? std::min(options_.index_jobs, options_.jobs) : options_.index_jobs;
+    connect_lanes(lanes_wanted(plan_, options_.jobs, index_jobs));
     ExecutionWork work;
     work.plan = &plan_;
     work.snapshot = snapshot_.get();
@@ -255,9 +258,13 @@ class Migration {
     for (const std::unique_ptr<Connection>& connection : connections_)
       work.connections.push_back(connection.get());
     work.jobs = options_.jobs;
-    work.index_jobs = options_.index_jobs;
+    work.index_jobs = index_jobs;
     work.verify = options_.verify;
     work.sink.server_sums = options_.verify == VerifyMode::server;
+    if (options_.memory.limited()) {
+      work.sink.send_bytes = options_.memory.send_bytes;
+      work.sink.reject_bytes_max = options_.memory.reject_bytes_max;
+    }
     const std::optional<ServerLog> log_before = server_log(*connections_.front());
     Executed executed;
     try {
@@ -364,6 +371,7 @@ class Migration {
     for (const std::unique_ptr<Connection>& connection : connections_)
       work.connections.push_back(connection.get());
     work.max_report = kRowsNamed;
+    work.memory_bytes = options_.memory.digest_bytes;
     DifferenceFinder finder(std::move(work), console_, stop_);
     const std::optional<Differences> found = finder.find();
     if (!found) throw_interrupted();

@@ -14,6 +14,7 @@
 #include <iterator>
 #include <map>
 #include <thread>
+#include <utility>
 
 #include "engine/app/plan_file.h"
 #include "engine/app/version.h"
@@ -81,6 +82,24 @@ CLI::Option* add_target(CLI::App& app, std::string& target, const std::string& h
       help);
 }
 
+void add_memory_limit(CLI::App& app, PlanningOptions& options) {
+  app.add_option_function<std::string>(
+         "--memory-limit",
+         [&options](const std::string& text) { options.memory.limit_bytes = parse_size(text); },
+         "Keep to this much memory, such as 64MB: as many of the --jobs as fit, smaller\n"
+         "buffers, few large rows at once. One value may come on top of it [no limit]")
+      ->type_name("SIZE");
+}
+
+// Only when all is known: the environment and the file may say either.
+template <class Options>
+Options within_memory(Options options) {
+  options.jobs_wanted = options.jobs;
+  options.memory = budget_of(options.memory.limit_bytes, options.jobs);
+  options.jobs = options.memory.lanes;
+  return options;
+}
+
 // The flags that decide the plan: those of migrate, plan and inspect.
 void add_planning_options(CLI::App& app, PlanningOptions& options) {
   options.jobs = default_jobs();
@@ -88,6 +107,7 @@ void add_planning_options(CLI::App& app, PlanningOptions& options) {
                  fmt::format("Readers, and connections that load at the same time [{}]", options.jobs))
       ->type_name("N")
       ->check(CLI::Range(std::size_t{1}, kJobsMax).description(""));
+  add_memory_limit(app, options);
   app.add_option_function<std::string>(
          "--range-size", [&options](const std::string& text) { options.range_bytes = parse_size(text); },
          "Source bytes loaded per transaction, such as 32MB [by file size]")
@@ -178,6 +198,7 @@ void add_verify_options(CLI::App& app, VerifyOptions& options) {
                  fmt::format("Readers, and connections that read back at the same time [{}]", options.jobs))
       ->type_name("N")
       ->check(CLI::Range(std::size_t{1}, kJobsMax).description(""));
+  add_memory_limit(app, options);
   app.add_option("--tables,--include", options.include,
                  "Only tables whose name matches; * and ? are wildcards")
       ->type_name("PATTERN")
@@ -556,15 +577,15 @@ Command parse_command_line(int argc, const char* const* argv) {
   if (verify_command->parsed()) {
     check_planning_options(verify);
     check_verify_options(verify);
-    return verify;
+    return within_memory(std::move(verify));
   }
   if (inspect_command->parsed()) {
     check_planning_options(inspect);
-    return inspect;
+    return within_memory(std::move(inspect));
   }
   if (plan_command->parsed()) {
     check_planning_options(plan);
-    return plan;
+    return within_memory(std::move(plan));
   }
   check_planning_options(migrate);
   if (migrate.rebuild && !migrate.data_only) {
@@ -578,7 +599,7 @@ Command parse_command_line(int argc, const char* const* argv) {
     throw Error(Fault::usage, "--data-only loads into tables that --table-handling drop would remove",
                 "empty them with --table-handling truncate");
   }
-  return migrate;
+  return within_memory(std::move(migrate));
 }
 
 }  // namespace sluice

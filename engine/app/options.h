@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "engine/app/memory_budget.h"
 #include "engine/plan/mapping.h"
 
 namespace sluice {
@@ -31,6 +32,9 @@ struct PlanningOptions {
   // Readers of the source, and connections that load at the same time. Each of those sleeps in its socket
   // most of the time, so one or two per core of the server are worth having.
   std::size_t jobs = 2;
+  // What --memory-limit allows; its lanes are the jobs above, which it may have made fewer.
+  MemoryBudget memory;
+  std::size_t jobs_wanted = 0;
   std::uint64_t range_bytes = 0;  // 0: chosen from the size of the file
   std::vector<std::string> include;
   std::vector<std::string> exclude;

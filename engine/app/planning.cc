@@ -11,6 +11,7 @@
 #include "engine/model/error.h"
 #include "engine/plan/decision.h"
 #include "engine/plan/planner.h"
+#include "engine/run/large_row_gate.h"
 #include "io/wire/type_table.h"
 
 namespace sluice {
@@ -126,14 +127,27 @@ void refuse_collisions(const std::vector<KeyCollision>& collisions, const Mappin
 
 }  // namespace
 
-// Digests of keys that are held at a time.
-constexpr std::uint64_t kKeyMemory = std::uint64_t{64} << 20;
+std::unique_ptr<Snapshot> open_source(const PlanningOptions& options, Console& console) {
+  const MemoryBudget& memory = options.memory;
+  ReaderOptions readers;
+  if (memory.limited()) {
+    give_back_freed_memory();
+    readers.memory = std::make_unique<LargeRowGate>(memory.large_row_bytes);
+    readers.cache_bytes = memory.cache_bytes;
+  }
+  if (options.jobs < options.jobs_wanted) {
+    console.say(fmt::format("{} of {} lanes fit into --memory-limit", options.jobs, options.jobs_wanted));
+  }
+  auto snapshot = std::make_unique<Snapshot>(source_path(options.source), options.jobs,
+                                             Snapshot::Agreement::fence, std::move(readers));
+  if (!snapshot->remark().empty()) console.say(snapshot->remark());
+  return snapshot;
+}
 
 PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* existing, Console& console,
                           const StopRequest& stop) {
   PlannedSource planned;
-  planned.snapshot = std::make_unique<Snapshot>(source_path(options.source), options.jobs);
-  if (!planned.snapshot->remark().empty()) console.say(planned.snapshot->remark());
+  planned.snapshot = open_source(options, console);
   const Catalog& catalog = planned.snapshot->catalog();
   check_mapping(options.mapping, catalog);
   PlanOptions plan = options_of(options, existing);
@@ -154,13 +168,17 @@ PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* e
     plan.lengths_given_up.emplace(misfit.table, misfit.column);
   }
   if (!plan.lengths_given_up.empty()) planned.plan = plan_migration(catalog, planned.outlines, plan);
-  plan.collisions =
-      find_key_collisions(*planned.snapshot, planned.plan, planned.facts, console, stop, kKeyMemory, &clock);
+  // They are held in vectors that double.
+  const std::uint64_t key_bytes =
+      options.memory.limited() ? options.memory.digest_bytes / 2 : kKeyDigestBytes;
+  const auto find_collisions = [&] {
+    return find_key_collisions(*planned.snapshot, planned.plan, planned.facts, console, stop, key_bytes,
+                               &clock);
+  };
+  plan.collisions = find_collisions();
   if (!plan.collisions.empty()) {
     planned.plan = plan_migration(catalog, planned.outlines, plan);
-    const std::vector<KeyCollision> left = find_key_collisions(*planned.snapshot, planned.plan, planned.facts,
-                                                               console, stop, kKeyMemory, &clock);
-    refuse_collisions(left, options.mapping, planned.plan);
+    refuse_collisions(find_collisions(), options.mapping, planned.plan);
   }
   check_conversions(options.mapping, planned.plan);
   refuse_misfits(

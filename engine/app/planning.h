@@ -25,6 +25,10 @@ struct PlannedSource {
   PhaseUse profile;
 };
 
+// Opens SOURCE within the memory that the options allow, and says when that is fewer lanes than were asked
+// for.
+std::unique_ptr<Snapshot> open_source(const PlanningOptions& options, Console& console);
+
 // `existing`: the target's tables for --data-only, else null. Throws Error (source_unreadable, usage,
 // interrupted).
 PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* existing, Console& console,

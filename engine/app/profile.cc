@@ -194,6 +194,9 @@ namespace {
 // Asks the encoder about one column at a time, since of a row it names the first misfit only.
 class MisfitCounter {
  public:
+  // One large value must not cost the rest of the scan.
+  static constexpr std::size_t kScratchBytesKept = std::size_t{1} << 20;
+
   // `columns`: of the plan, which must outlive the counter.
   MisfitCounter(const TablePlan& plan, const std::vector<std::size_t>& columns) : plan_(&plan) {
     for (const std::size_t column : columns) {
@@ -205,6 +208,7 @@ class MisfitCounter {
 
   void add(Row row) {
     for (Column& column : columns_) {
+      if (scratch_.capacity() > kScratchBytesKept) scratch_ = Buffer();
       scratch_.clear();
       if (column.encoder.encode(row.subspan(column.index, 1), scratch_)) [[likely]]
         continue;
@@ -405,6 +409,12 @@ class KeyDigester {
       cells_[i] = row[key_[i]];
       if (cells_[i].is_null()) return std::nullopt;
     }
+    // One large key must not cost the rest of the scan.
+    constexpr std::size_t kBytesKept = std::size_t{1} << 20;
+    if (tuple_.capacity() > kBytesKept) {
+      tuple_ = Buffer();
+      compared_ = Buffer();
+    }
     tuple_.clear();
     if (!encoder_->encode(cells_, tuple_)) return std::nullopt;
     compared_.clear();
@@ -511,7 +521,7 @@ std::uint64_t count_collisions(Snapshot& snapshot, const TablePlan& plan, const 
     };
     const auto record = [&](std::size_t task) {
       counter.add(parts[task]);
-      parts[task] = {};
+      parts[task] = std::vector<Digest>();  // {} would keep the memory
     };
     scan_all(snapshot, tasks, visit, record, console, stop, clock);
     collisions += counter.finish();

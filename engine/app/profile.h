@@ -49,6 +49,9 @@ std::vector<PlannedMisfit> find_misfits(Snapshot& snapshot, const MigrationPlan&
 std::vector<PlannedMisfit> find_misfits(Snapshot& snapshot, const MigrationPlan& plan, Console& console,
                                         const StopRequest& stop, PhaseClock* clock = nullptr);
 
+// Enough for a scan of four million keys.
+inline constexpr std::uint64_t kKeyDigestBytes = std::uint64_t{64} << 20;
+
 // The primary keys and UNIQUE indexes (neither partial nor on expressions) of which two rows that SQLite
 // tells apart would be equal in the target. Most keys are acquitted by the facts alone; of the others the key
 // columns are scanned and their digests counted, holding about `memory_max` bytes of them at a time: a larger
@@ -56,7 +59,7 @@ std::vector<PlannedMisfit> find_misfits(Snapshot& snapshot, const MigrationPlan&
 std::vector<KeyCollision> find_key_collisions(Snapshot& snapshot, const MigrationPlan& plan,
                                               const SourceFacts& facts, Console& console,
                                               const StopRequest& stop,
-                                              std::uint64_t memory_max = std::uint64_t{64} << 20,
+                                              std::uint64_t memory_max = kKeyDigestBytes,
                                               PhaseClock* clock = nullptr);
 // False when the facts show that different values of the column stay different under its planned type.
 bool may_collide(const ColumnPlan& column, const ColumnFacts& facts);

@@ -96,9 +96,9 @@ void TableReadBack::read(Connection& connection, std::size_t piece_number, RowMe
   naming_table(plan_, [&] {
     TableLeaves leaves = source_.emptied();
     RowMeter::Share share(meter);
-    const auto add = [&](std::span<const std::byte> tuple) {
-      leaves.add(tuple);
-      share.add(tuple.size());
+    const auto add = [&](const TargetRow& row) {
+      leaves.add(row.tuple, row.digest);
+      share.add(row.tuple.size());
     };
     switch (comparison_.level) {
       case Level::count:
@@ -109,8 +109,7 @@ void TableReadBack::read(Connection& connection, std::size_t piece_number, RowMe
         share.add_rows(leaves.total().rows);
         break;
       case Level::sample:
-        read_placed(connection, plan_, source_.keys_of(*piece.leaf),
-                    [&](Place, std::span<const std::byte> tuple) { add(tuple); });
+        read_placed(connection, plan_, source_.keys_of(*piece.leaf), add);
         break;
       case Level::full:
         read_blocks(connection, plan_, piece.blocks, add);

@@ -166,16 +166,14 @@ std::optional<LeavesLeft> compare_leaves(const std::vector<Connection*>& connect
   pipeline.tasks = parts.size();
   pipeline.body = [&](std::size_t lane, std::size_t number) {
     TableLeaves& part = parts[number].emplace(source.emptied());
-    const auto add = [&](std::span<const std::byte> tuple) {
-      const Digest row = digest_of_row(tuple);
-      const std::size_t leaf = part.leaf_of(tuple, row);
+    const auto add = [&](const TargetRow& row) {
+      const std::size_t leaf = part.leaf_of(row.tuple, row.digest);
       if (std::binary_search(leaves.begin(), leaves.end(), leaf))
-        part.add(leaf, {INT64_MAX, RowSum{row, 1}, {}});
+        part.add(leaf, {INT64_MAX, RowSum{row.digest, 1}, {}});
     };
     naming_table(plan, [&] {
       if (by_key) {
-        read_placed(*connections[lane], plan, source.keys_of(leaves[number]),
-                    [&](Place, std::span<const std::byte> tuple) { add(tuple); });
+        read_placed(*connections[lane], plan, source.keys_of(leaves[number]), add);
       } else {
         const bool last = number + 1 == parts.size();
         read_blocks(*connections[lane], plan,

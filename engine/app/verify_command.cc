@@ -44,8 +44,7 @@ class Verification {
       : options_(options), stop_(stop), console_(options.progress) {}
 
   int run() {
-    snapshot_ = std::make_unique<Snapshot>(source_path(options_.source), options_.jobs);
-    if (!snapshot_->remark().empty()) console_.say(snapshot_->remark());
+    snapshot_ = open_source(options_, console_);
     connect();
     choose_basis();
     // Before anything is compared: what another repair does meanwhile would be done twice.
@@ -380,6 +379,7 @@ class Verification {
     work.connections = own_lanes();
     work.max_report = options_.max_report;
     work.show_values = options_.show_values;
+    work.memory_bytes = options_.memory.digest_bytes;
     work.refused = std::move(refused);
     if (any) {
       finder_ = std::make_unique<DifferenceFinder>(std::move(work), console_, stop_);

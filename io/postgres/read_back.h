@@ -3,6 +3,10 @@
 // the server makes.
 //
 // Each function reads in the transaction that is open, or in one of its own. Errors name no value.
+//
+// A large row never arrives in one piece: libpq would hold it twice, and one of the two to the end of the
+// connection. Its values come in pieces, by a statement of its own after that for the other rows, and are
+// hashed on the way.
 
 #include <cstdint>
 #include <functional>
@@ -12,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/model/digest.h"
 #include "engine/model/plan.h"
 #include "engine/model/range.h"
 #include "io/postgres/connection.h"
@@ -29,9 +34,32 @@ struct BlockRange {
 // table is gone.
 std::uint64_t count_blocks(Connection& connection, const TablePlan& plan);
 
-// Tuples in binary, in any order, borrowed for the call.
+// A ctid as one number: block << 16 | offset. Good as long as the transaction that read it, or until its row
+// is changed.
+using Place = std::uint64_t;
+
+// One row, borrowed for the call.
+struct TargetRow {
+  Place place = 0;  // 0 where it is not asked for
+  // The tuple in binary. Of a large row, values that are sent apart are empty; none of them is part of the
+  // key.
+  std::span<const std::byte> tuple;
+  Digest digest;  // of the whole row
+  // Those that were sent apart, in the order of the columns.
+  struct Apart {
+    std::size_t column = 0;
+    Digest digest;  // digest_of_field()
+  };
+  std::span<const Apart> apart;
+};
+using EachRow = std::function<void(const TargetRow&)>;
+
+// Of each field of the row; see verify/row_digester.h.
+std::vector<Digest> field_digests(const TargetRow& row);
+
+// In any order.
 void read_blocks(Connection& connection, const TablePlan& plan, const BlockRange& blocks,
-                 const std::function<void(std::span<const std::byte>)>& each);
+                 const EachRow& each);
 
 std::uint64_t count_rows(Connection& connection, const TablePlan& plan);
 
@@ -41,23 +69,18 @@ std::map<std::uint32_t, std::uint64_t> rows_by_transaction(Connection& connectio
 
 // ---- one row and its place ----
 
-// A ctid as one number: block << 16 | offset. Good as long as the transaction that read it, or until its row
-// is changed.
-using Place = std::uint64_t;
 std::string text_of_place(Place place);
 // From the binary form of a ctid.
 Place place_of_field(std::span<const std::byte> ctid);
 // '{"(0,1)","(0,2)"}', for a parameter of type tid[].
 std::string array_of_places(std::span<const Place> places);
 
-using EachPlaced = std::function<void(Place, std::span<const std::byte>)>;
-
 // All rows of an ordered table with these keys, or, without a range, all rows of the table.
 void read_placed(Connection& connection, const TablePlan& plan, const std::optional<RowidRange>& keys,
-                 const EachPlaced& each);
+                 const EachRow& each);
 // The rows at these places, as far as there are any.
 void read_places(Connection& connection, const TablePlan& plan, std::span<const Place> places,
-                 const EachPlaced& each);
+                 const EachRow& each);
 
 // The columns of the rows at these places as the server prints them; nullopt is NULL.
 struct PrintedRow {

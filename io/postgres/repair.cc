@@ -293,9 +293,9 @@ void RepairTransaction::remove(const RepairTable& table, std::size_t leaf,
     places.push_back(row.place);
   }
   std::size_t met = 0;
-  read_places(connection_, *table.plan, places, [&](Place place, std::span<const std::byte> tuple) {
-    const auto found = wanted.find(place);
-    if (found != wanted.end() && found->second == digest_of_row(tuple)) ++met;
+  read_places(connection_, *table.plan, places, [&](const TargetRow& row) {
+    const auto found = wanted.find(row.place);
+    if (found != wanted.end() && found->second == row.digest) ++met;
   });
   std::uint64_t gone = met;
   if (met == rows.size()) {

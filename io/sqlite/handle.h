@@ -101,6 +101,9 @@ class SqliteConnection {
   // The first column of the first row; 0 without a row.
   [[nodiscard]] std::int64_t integer(std::string_view sql) const;
 
+  // Pages that SQLite keeps, from the next pin() on.
+  void set_cache_bytes(std::uint64_t bytes) { cache_bytes_ = bytes; }
+
   // Begins a read transaction and pins what it sees by reading once; unpin() ends it. Throws Error.
   void pin() const;
   void unpin() const;
@@ -128,6 +131,9 @@ class SqliteConnection {
   bool stand_in_for_function() const;
 
   std::filesystem::path path_;
+  // Two megabytes, as SQLite has it by default, but not left to how the library was built: lanes times this
+  // is a good part of our memory. A scan touches each leaf once, so a larger cache holds nothing useful.
+  std::uint64_t cache_bytes_ = std::uint64_t{2} << 20;
   std::set<std::string> unknown_collations_;
   // Names of functions with a stand-in; those borrow their names from here.
   mutable std::set<std::string> stand_ins_;

@@ -122,6 +122,26 @@ std::vector<StoredColumn> stored_columns(const SqliteConnection& connection, con
   return columns;
 }
 
+// How much a lane holds of a large row, in sizes of the row. Most values are sent from the record itself
+// (io/wire/row_encoder.h). Others are there once more as they are sent, in a buffer that has doubled. And a
+// document becomes a tree of its parts before it is printed as jsonb: 80 MB of small objects took 2.2 GB.
+std::uint64_t copies_of_row(const TablePlan& plan) {
+  constexpr std::uint64_t kEncoded = 3;
+  constexpr std::uint64_t kTree = 28;
+  std::uint64_t copies = sent_columns(plan) < plan.columns.size() ? kEncoded : 1;
+  for (std::size_t i = 0; i < plan.columns.size(); ++i) {
+    const ColumnPlan& column = plan.columns[i];
+    const bool key = std::find(plan.key_columns.begin(), plan.key_columns.end(), i) != plan.key_columns.end();
+    const bool text = column.type == PgType::text || column.type == PgType::varchar;
+    if (column.type == PgType::jsonb) copies = kTree;
+    if (column.conversion.any() || column.type == PgType::bpchar || (text && column.modifier.any()) ||
+        (key && (text || column.type == PgType::bytea))) {
+      copies = std::max(copies, kEncoded);
+    }
+  }
+  return copies;
+}
+
 // Whether the transaction of this connection sees the main file as it is, and nobody can change it meanwhile.
 bool sees_the_main_file(const SqliteConnection& connection, const DatabaseHeader& header) {
   if (sqlite3_txn_state(connection.get(), "main") == SQLITE_TXN_NONE) return false;
@@ -136,13 +156,15 @@ bool sees_the_main_file(const SqliteConnection& connection, const DatabaseHeader
 class PageScan final : public Scan {
  public:
   PageScan(const SqliteConnection& connection, const TablePlan& plan, RowidRange range,
-           std::vector<StoredColumn> columns, PageFile file, ScanThroughSql through_sql)
+           std::vector<StoredColumn> columns, PageFile file, ScanThroughSql through_sql, RowMemory* memory)
       : connection_(&connection),
         plan_(&plan),
         range_(range),
         columns_(std::move(columns)),
         file_(std::move(file)),
         through_sql_(through_sql),
+        memory_(memory),
+        copies_(copies_of_row(plan)),
         usable_(file_.usable_bytes()),
         local_max_(usable_ - 35),
         cells_(cells_per_row(plan)),
@@ -156,6 +178,8 @@ class PageScan final : public Scan {
   // Every row of every table goes through here: no allocation, no call into SQLite.
   std::optional<Row> next() override {
     for (;;) {
+      if (loan_.open()) [[unlikely]]
+        end_large_row();
       if (state_ == State::rows) [[likely]] {
         if (at_ < count_) [[likely]] {
           if (read_row()) [[likely]]
@@ -440,7 +464,9 @@ class PageScan final : public Scan {
       known &= columns_[i].cell < 0 || columns_[i].rowid || missing_[i].has_value();
     }
     if (!known) {
-      const std::unique_ptr<Scan> scan = through_sql_(*connection_, *plan_, RowidRange{rowid, rowid});
+      // It may be a large row, for which we have borrowed.
+      const std::unique_ptr<Scan> scan =
+          through_sql_(*connection_, *plan_, RowidRange{rowid, rowid}, nullptr);
       const std::optional<Row> row = scan->next();
       if (!row) return false;
       for (std::size_t i = first; i < columns_.size(); ++i) {
@@ -461,8 +487,9 @@ class PageScan final : public Scan {
     const std::uint64_t here = local_bytes(CellPlace::leaf_of_rowids, usable_, payload);
     if (here + 4 > static_cast<std::uint64_t>(page_ + usable_ - local)) return nullptr;
     if (payload > file_.pages() * file_.page_bytes()) return nullptr;  // before a liar gets the memory
-    if (record_.capacity() > kRecordBytesKept && payload < kRecordBytesKept) record_ = {};
+    if (record_.capacity() > kRecordBytesKept && payload < kRecordBytesKept) drop_record();
     record_.clear();
+    if (memory_ != nullptr && payload >= kLargeRowBytes) loan_ = RowLoan(*memory_, payload * copies_);
     record_.reserve(static_cast<std::size_t>(payload));
     record_.insert(record_.end(), local, local + here);
     std::uint32_t number = load_big_endian_32(local + here);
@@ -494,6 +521,16 @@ class PageScan final : public Scan {
     return record_.data();
   }
 
+  // Not `record_ = {}`, which takes an empty list of bytes and keeps the memory.
+  void drop_record() { record_ = std::vector<std::byte>(); }
+
+  // The memory before the loan: others wait for it.
+  void end_large_row() {
+    if (!loan_.open()) return;
+    drop_record();
+    loan_.end();
+  }
+
   // ---- other ends ----
 
   void finish() {
@@ -503,7 +540,9 @@ class PageScan final : public Scan {
 
   // SQLite goes on from here, with the row in question where there is one.
   void doubt(std::optional<std::int64_t> rowid = std::nullopt) {
-    rest_ = through_sql_(*connection_, *plan_, RowidRange{rowid.value_or(range_.first), range_.last});
+    end_large_row();  // it borrows for itself
+    rest_ =
+        through_sql_(*connection_, *plan_, RowidRange{rowid.value_or(range_.first), range_.last}, memory_);
     expected_ = rowid;
     state_ = State::sql;
     count_ = at_ = 0;
@@ -537,6 +576,8 @@ class PageScan final : public Scan {
   const std::vector<StoredColumn> columns_;
   const PageFile file_;
   const ScanThroughSql through_sql_;
+  RowMemory* const memory_;  // null: no limit
+  const std::uint64_t copies_;
   const std::size_t usable_;
   const std::size_t local_max_;
   State state_ = State::begin;
@@ -559,6 +600,7 @@ class PageScan final : public Scan {
 
   std::int64_t last_ = 0;  // everything up to here is done, once any_
   bool any_ = false;
+  RowLoan loan_;  // given back after the record is gone, so declared before it
   std::vector<std::byte> record_;
   std::vector<std::byte> chain_;
   std::vector<std::optional<MissingValue>> missing_;
@@ -569,7 +611,7 @@ class PageScan final : public Scan {
 }  // namespace
 
 std::unique_ptr<Scan> scan_pages(const SqliteConnection& connection, const TablePlan& plan,
-                                 const Extent& extent, ScanThroughSql through_sql) {
+                                 const Extent& extent, ScanThroughSql through_sql, RowMemory* memory) {
   RowidRange range;
   if (const auto* rowids = std::get_if<RowidRange>(&extent)) {
     range = *rowids;
@@ -577,9 +619,10 @@ std::unique_ptr<Scan> scan_pages(const SqliteConnection& connection, const Table
     return nullptr;
   }
   if (plan.without_rowid || plan.rowid_name.empty()) return nullptr;
-  // A few rows are looked up sooner than a scan like this is prepared.
-  if (static_cast<std::uint64_t>(range.last) - static_cast<std::uint64_t>(range.first) < kRowidsMin)
-    return nullptr;
+  // A few rows are looked up sooner than a scan like this is prepared. But only this scan knows how large a
+  // row is before it is in memory.
+  const auto rowids = static_cast<std::uint64_t>(range.last) - static_cast<std::uint64_t>(range.first);
+  if (memory == nullptr && rowids < kRowidsMin) return nullptr;
   PageFile file(connection);
   if (file.usable_bytes() == 0 || !sees_the_main_file(connection, file.header())) return nullptr;
   const StatementHandle encoding = connection.prepare("PRAGMA main.encoding");
@@ -587,8 +630,8 @@ std::unique_ptr<Scan> scan_pages(const SqliteConnection& connection, const Table
   if (root_page(connection, plan.source) == 0) return nullptr;
   std::vector<StoredColumn> columns = stored_columns(connection, plan);
   if (columns.empty()) return nullptr;
-  return std::make_unique<PageScan>(connection, plan, range, std::move(columns), std::move(file),
-                                    through_sql);
+  return std::make_unique<PageScan>(connection, plan, range, std::move(columns), std::move(file), through_sql,
+                                    memory);
 }
 
 }  // namespace sluice

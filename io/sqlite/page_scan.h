@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "engine/model/load.h"
+#include "engine/model/row_memory.h"
 #include "io/sqlite/handle.h"
 
 namespace sluice {
@@ -18,9 +19,14 @@ namespace sluice {
 // SQLite alone judges. A tree that is not in order is an Error (source_unreadable) here: SQLite would deliver
 // its rows, or miss some, depending on where a range begins.
 //
-// The connection and the plan must outlive the scan. One thread at a time.
-using ScanThroughSql = std::unique_ptr<Scan> (*)(const SqliteConnection&, const TablePlan&, const Extent&);
+// `memory`: where large rows borrow; may be null. With it, a row is in memory once, and only from one call of
+// next() to the next.
+//
+// All that is passed must outlive the scan. One thread at a time.
+using ScanThroughSql = std::unique_ptr<Scan> (*)(const SqliteConnection&, const TablePlan&, const Extent&,
+                                                 RowMemory*);
 std::unique_ptr<Scan> scan_pages(const SqliteConnection& connection, const TablePlan& plan,
-                                 const Extent& extent, ScanThroughSql through_sql);
+                                 const Extent& extent, ScanThroughSql through_sql,
+                                 RowMemory* memory = nullptr);
 
 }  // namespace sluice

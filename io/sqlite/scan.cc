@@ -9,6 +9,7 @@
 
 #include "engine/model/quote.h"
 #include "io/sqlite/page_scan.h"
+#include "io/sqlite/pages.h"
 
 namespace sluice {
 namespace {
@@ -84,11 +85,29 @@ std::string generalized_utf8(std::u16string_view text) {
   return bytes;
 }
 
+// While it lives, values from this size on are an error (SQLITE_TOOBIG) before they take memory.
+class LengthLimit {
+ public:
+  LengthLimit(sqlite3* database, std::size_t bytes)
+      : database_(database),
+        before_(sqlite3_limit(database, SQLITE_LIMIT_LENGTH, static_cast<int>(bytes) - 1)) {}
+  ~LengthLimit() { sqlite3_limit(database_, SQLITE_LIMIT_LENGTH, before_); }
+  LengthLimit(const LengthLimit&) = delete;
+  LengthLimit& operator=(const LengthLimit&) = delete;
+
+ private:
+  sqlite3* database_;
+  int before_;
+};
+
 class StatementScan final : public Scan {
  public:
-  StatementScan(const SqliteConnection& connection, const TablePlan& plan, const Extent& extent)
+  // `memory`: null for none.
+  StatementScan(const SqliteConnection& connection, const TablePlan& plan, const Extent& extent,
+                RowMemory* memory)
       : connection_(&connection),
         plan_(&plan),
+        memory_(memory),
         statement_(connection.prepare(scan_query(connection, plan, extent))),
         cells_(cells_per_row(plan)) {
     const StatementHandle encoding = connection.prepare("PRAGMA main.encoding");
@@ -109,7 +128,9 @@ class StatementScan final : public Scan {
   // which looks the column up and checks for errors anew.
   std::optional<Row> next() override {
     if (done_) return std::nullopt;  // stepping on would start again from the first row
-    const int code = sqlite3_step(statement_.get());
+    int code = memory_ == nullptr ? sqlite3_step(statement_.get()) : step_without_large_rows();
+    if (code == SQLITE_TOOBIG && memory_ != nullptr) code = borrow_and_begin_again();
+    ++steps_;
     if (code != SQLITE_ROW) {
       done_ = true;
       if (code != SQLITE_DONE) throw located(connection_->error(code));
@@ -156,6 +177,24 @@ class StatementScan final : public Scan {
  private:
   static constexpr std::byte kNoBytes{};
 
+  int step_without_large_rows() {
+    const LengthLimit limit(connection_->get(), kLargeRowBytes);
+    return sqlite3_step(statement_.get());
+  }
+
+  // All of the memory, because the row does not say how large it is; then on to that row. The order in which
+  // SQLite delivers rows is that of the same statement before, and of nothing else.
+  int borrow_and_begin_again() {
+    loan_ = RowLoan(*memory_, UINT64_MAX);
+    memory_ = nullptr;
+    sqlite3_reset(statement_.get());
+    for (std::uint64_t step = 0; step < steps_; ++step) {
+      const int code = sqlite3_step(statement_.get());
+      if (code != SQLITE_ROW) return code;
+    }
+    return sqlite3_step(statement_.get());
+  }
+
   // In a UTF-16 file a text may hold half of a surrogate pair. SQLite joins the first half with whatever
   // follows (tried on 3.40: D800 0062 becomes U+10062), so such texts are converted here.
   bool take_ill_formed(sqlite3_value* value, std::size_t place) {
@@ -180,7 +219,10 @@ class StatementScan final : public Scan {
 
   const SqliteConnection* connection_;
   const TablePlan* plan_;
+  RowMemory* memory_;  // null: without limit, or once there is a loan
+  RowLoan loan_;       // given back after the statement is gone, so declared before it
   StatementHandle statement_;
+  std::uint64_t steps_ = 0;
   std::vector<Cell> cells_;
   std::vector<std::string> ill_formed_;  // beside the cells; empty unless the file is UTF-16
   bool done_ = false;
@@ -189,16 +231,18 @@ class StatementScan final : public Scan {
 }  // namespace
 
 std::unique_ptr<Scan> scan_through_sql(const SqliteConnection& connection, const TablePlan& plan,
-                                       const Extent& extent) {
-  return std::make_unique<StatementScan>(connection, plan, extent);
+                                       const Extent& extent, RowMemory* memory) {
+  if (memory != nullptr && root_page(connection, plan.source) == 0) memory = nullptr;
+  return std::make_unique<StatementScan>(connection, plan, extent, memory);
 }
 
-TableSource::TableSource(const SqliteConnection& connection) : connection_(&connection) {}
+TableSource::TableSource(const SqliteConnection& connection, RowMemory* memory)
+    : connection_(&connection), memory_(memory) {}
 
 std::unique_ptr<Scan> TableSource::scan(const TablePlan& plan, const Extent& extent) {
   try {
-    if (std::unique_ptr<Scan> scan = scan_pages(*connection_, plan, extent, scan_through_sql)) return scan;
-    return scan_through_sql(*connection_, plan, extent);
+    std::unique_ptr<Scan> scan = scan_pages(*connection_, plan, extent, scan_through_sql, memory_);
+    return scan ? std::move(scan) : scan_through_sql(*connection_, plan, extent, memory_);
   } catch (Error& error) {
     error.where().table = plan.source;
     throw;

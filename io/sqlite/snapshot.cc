@@ -7,6 +7,7 @@
 #include <chrono>
 #include <optional>
 #include <thread>
+#include <utility>
 
 #include "io/sqlite/catalog.h"
 #include "io/sqlite/outline.h"
@@ -52,7 +53,9 @@ bool can_be_immutable(const SqliteConnection& connection) {
 
 }  // namespace
 
-Snapshot::Snapshot(const std::filesystem::path& file, std::size_t readers, Agreement agreement) {
+Snapshot::Snapshot(const std::filesystem::path& file, std::size_t readers, Agreement agreement,
+                   ReaderOptions options)
+    : options_(std::move(options)) {
   spare_ = std::make_unique<SqliteConnection>(file, Access::read);
   static_cast<void>(DatabaseFile(spare_->get()).header(file.string()));  // not SQLite at all: say so first
   log_was_there_ = size_of(beside(spare_->path(), "-wal")).has_value();
@@ -99,7 +102,10 @@ std::vector<ForeignKeyCheck> Snapshot::check_foreign_keys(const SourceTable& tab
 
 void Snapshot::open(const std::filesystem::path& file, std::size_t readers, Access access) {
   readers_.reserve(readers);
-  for (std::size_t i = 0; i < readers; ++i) readers_.push_back(std::make_unique<Reader>(file, access));
+  for (std::size_t i = 0; i < readers; ++i) {
+    readers_.push_back(std::make_unique<Reader>(file, access, options_.memory.get()));
+    if (options_.cache_bytes != 0) readers_.back()->connection.set_cache_bytes(options_.cache_bytes);
+  }
 }
 
 void Snapshot::agree_in_wal_mode(Agreement agreement) {

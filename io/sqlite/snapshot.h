@@ -39,6 +39,13 @@
 
 namespace sluice {
 
+struct ReaderOptions {
+  // Where large rows borrow, over all readers; null: they take what they need.
+  std::unique_ptr<RowMemory> memory{};
+  // Pages that SQLite keeps per reader; 0: its own choice, 2 MB.
+  std::uint64_t cache_bytes = 0;
+};
+
 class Snapshot {
  public:
   enum class Agreement : std::uint8_t {
@@ -48,7 +55,8 @@ class Snapshot {
 
   // The number of readers is fixed here: none could join this state later. One more connection is opened
   // for the catalog and the outlines. Throws Error (source_unreadable).
-  Snapshot(const std::filesystem::path& file, std::size_t readers, Agreement agreement = Agreement::fence);
+  Snapshot(const std::filesystem::path& file, std::size_t readers, Agreement agreement = Agreement::fence,
+           ReaderOptions options = {});
   ~Snapshot();
   Snapshot(const Snapshot&) = delete;
   Snapshot& operator=(const Snapshot&) = delete;
@@ -83,7 +91,8 @@ class Snapshot {
 
  private:
   struct Reader {
-    Reader(const std::filesystem::path& path, Access access) : connection(path, access), source(connection) {}
+    Reader(const std::filesystem::path& path, Access access, RowMemory* memory)
+        : connection(path, access), source(connection, memory) {}
     SqliteConnection connection;
     TableSource source;
   };
@@ -93,6 +102,7 @@ class Snapshot {
   bool begin_everywhere();
   void take_fingerprint();
 
+  ReaderOptions options_;
   // Declared in the order in which they may go: the control connection last, see the destructor.
   std::unique_ptr<SqliteConnection> control_;
   std::unique_ptr<SqliteConnection> spare_;

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "engine/model/error.h"
+#include "io/wire/json.h"
 #include "io/wire/utf8.h"
 
 namespace sluice {
@@ -30,8 +31,8 @@ RowEncoder::RowEncoder(const TablePlan& plan) {
     added.not_null = column.not_null;
     added.type = column.type;
     if (ColumnEncoder::is_plain(column)) {
-      const bool as_is =
-          column.type == PgType::text || column.type == PgType::varchar || column.type == PgType::bytea;
+      const bool as_is = column.type == PgType::text || column.type == PgType::varchar ||
+                         column.type == PgType::bytea || column.type == PgType::json;
       const bool key =
           std::find(plan.key_columns.begin(), plan.key_columns.end(), index) != plan.key_columns.end();
       added.apart = as_is && !key;
@@ -60,6 +61,7 @@ Misfit set_apart(PgType type, const Cell& cell, Buffer& out, std::vector<CellApa
     const TextCheck check = check_text(cell.text());
     if (check == TextCheck::nul) return Misfit::nul_character;
     if (check != TextCheck::ok) return Misfit::invalid_utf8;
+    if (type == PgType::json && check_json(cell.text()) != JsonCheck::ok) return Misfit::invalid_json;
   }
   out.put_int32(static_cast<std::int32_t>(cell.bytes().size()));
   apart.push_back({out.size(), cell.bytes()});

@@ -503,6 +503,7 @@ TEST_F(BadInputTest, CommandLinesThatCannotBeUnderstood) {
   expect_usage("--verify maybe", {"migrate", source, "--verify", "maybe"});
   expect_usage("--table-handling cascade", {"migrate", source, "--table-handling", "cascade"});
   expect_usage("--progress loud", {"migrate", source, "--progress", "loud"});
+  expect_usage("--memory-limit of less than a lane", {"migrate", source, "--memory-limit", "10MB"});
   expect_usage("--range-size 0", {"migrate", source, "--range-size", "0"});
   expect_usage("--range-size -1", {"migrate", source, "--range-size", "-1"});
   expect_usage("--range-size 1XB", {"migrate", source, "--range-size", "1XB"});

@@ -260,7 +260,7 @@ class GeneratedColumnTest : public ConversionTest {
               query_value(conninfo_, "SELECT sum(3 * n) FROM generate_series(1, 20000) n WHERE n % 7 <> 0"));
     const TableLeaves source(plan, {seal.digest});
     TableLeaves target = source.emptied();
-    read_blocks(connection_, plan, {}, [&](std::span<const std::byte> tuple) { target.add(tuple); });
+    read_blocks(connection_, plan, {}, [&](const TargetRow& row) { target.add(row.tuple, row.digest); });
     EXPECT_EQ(target.total().rows, static_cast<std::uint64_t>(kRows));
     return differing_leaves(source, target).empty();
   }

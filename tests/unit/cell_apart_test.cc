@@ -67,8 +67,22 @@ TEST(CellsApart, MakeTheSameTupleAndTheSameDigest) {
   }
 }
 
+TEST(CellsApart, AreDocumentsThatAreSentAsTheyAre) {
+  RowEncoder encoder(plan_of({PgType::json, PgType::jsonb}));
+  const std::string document = "[\"" + std::string(kApartBytesMin, 'x') + "\"]";
+  const std::vector<Cell> row = {Cell::of_text(document), Cell::of_text(document)};
+  Buffer whole;
+  ASSERT_TRUE(encoder.encode(row, whole));
+  ASSERT_TRUE(encoder.has_apart(row));
+  Buffer out;
+  std::vector<CellApart> apart;
+  ASSERT_TRUE(encoder.encode_apart(row, out, apart));
+  ASSERT_EQ(apart.size(), 1U);
+  EXPECT_EQ(digest_of_row(pieces_of(out, 0, apart)), digest_of_row(whole.span()));
+}
+
 TEST(CellsApart, ARejectedRowLeavesNothing) {
-  const TablePlan plan = plan_of({PgType::text, PgType::text, PgType::int8});
+  const TablePlan plan = plan_of({PgType::text, PgType::text, PgType::int8, PgType::json});
   RowEncoder encoder(plan);
   const std::string good(kApartBytesMin, 'x');
   std::string bad = good;
@@ -76,10 +90,12 @@ TEST(CellsApart, ARejectedRowLeavesNothing) {
   std::string nul = good;
   nul[1000] = '\0';
   const std::vector<std::pair<std::vector<Cell>, Misfit>> rows = {
-      {{Cell::of_text(good), Cell::of_text(bad), Cell()}, Misfit::invalid_utf8},
-      {{Cell::of_text(good), Cell::of_text(nul), Cell()}, Misfit::nul_character},
-      {{Cell::of_text(good), blob(good), Cell()}, Misfit::storage_class},
-      {{Cell::of_text(good), Cell(), Cell::of_text("x")}, Misfit::storage_class}};
+      {{Cell::of_text(good), Cell::of_text(bad), Cell(), Cell()}, Misfit::invalid_utf8},
+      {{Cell::of_text(good), Cell::of_text(nul), Cell(), Cell()}, Misfit::nul_character},
+      {{Cell::of_text(good), blob(good), Cell(), Cell()}, Misfit::storage_class},
+      {{Cell::of_text(good), Cell(), Cell::of_text("x"), Cell()}, Misfit::storage_class},
+      {{Cell(), Cell(), Cell(), Cell::of_text(good)}, Misfit::invalid_json},
+      {{Cell(), Cell(), Cell(), blob(good)}, Misfit::storage_class}};
   for (const auto& [row, reason] : rows) {
     ASSERT_TRUE(encoder.has_apart(row));
     Buffer out;

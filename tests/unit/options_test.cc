@@ -197,7 +197,35 @@ TEST_F(OptionsTest, EveryFlagReachesItsField) {
   EXPECT_TRUE(options.restart);
   EXPECT_EQ(options.progress, ProgressMode::none);
   EXPECT_EQ(options.report_directory, "out");
+  EXPECT_FALSE(options.memory.limited());
   EXPECT_EQ(std::get<StatusOptions>(parsed({"status", "dbname=x"})).target, "dbname=x");
+}
+
+TEST_F(OptionsTest, AMemoryLimitLeavesAsManyJobsAsFit) {
+  EXPECT_EQ(migrate_options({"-j", "8", "--memory-limit", "30MiB"}).jobs, 2u);
+  EXPECT_EQ(migrate_options({"-j", "8", "--memory-limit", "30MiB"}).jobs_wanted, 8u);
+  EXPECT_EQ(migrate_options({"-j", "1", "--memory-limit", "30MiB"}).jobs, 1u);
+  for (const char* command : {"verify", "plan", "inspect"}) {
+    std::vector<std::string> words = {command, "a.db"};
+    if (std::string_view(command) == "verify") words.emplace_back("dbname=x");
+    words.insert(words.end(), {"-j", "8", "--memory-limit", "24MiB"});
+    std::visit(
+        [](const auto& options) {
+          if constexpr (std::is_base_of_v<PlanningOptions, std::decay_t<decltype(options)>>) {
+            EXPECT_EQ(options.jobs, 1u);
+            EXPECT_EQ(options.memory.limit_bytes, 24u << 20);
+          }
+        },
+        parsed(words));
+  }
+  EXPECT_TRUE(contains(refusal({"migrate", "a.db", "--memory-limit", "1MB"}), "24MiB"));
+  EXPECT_TRUE(contains(refusal({"migrate", "a.db", "--memory-limit", "much"}), "not a size"));
+  const Environment limit("SLUICE_MEMORY_LIMIT", "30MiB");
+  EXPECT_EQ(migrate_options({"--config", config("jobs = 8\nmemory-limit = \"1GB\"\n")}).jobs, 2u);
+}
+
+TEST_F(OptionsTest, AMemoryLimitIsAKeyOfTheConfigurationFile) {
+  EXPECT_EQ(migrate_options({"--config", config("jobs = 8\nmemory-limit = \"30MiB\"\n")}).jobs, 2u);
 }
 
 TEST_F(OptionsTest, EveryFlagIsAnEnvironmentVariable) {
