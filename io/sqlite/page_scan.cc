@@ -538,11 +538,12 @@ class PageScan final : public Scan {
     count_ = at_ = 0;
   }
 
-  // SQLite goes on from here, with the row in question where there is one.
+  // SQLite goes on from here, with the row in question where there is one. It searches behind the last row,
+  // not for this one: a damaged pointer may have led us past others, and then its first row is another one.
   void doubt(std::optional<std::int64_t> rowid = std::nullopt) {
     end_large_row();  // it borrows for itself
-    rest_ =
-        through_sql_(*connection_, *plan_, RowidRange{rowid.value_or(range_.first), range_.last}, memory_);
+    const std::int64_t first = rowid && any_ ? last_ + 1 : range_.first;
+    rest_ = through_sql_(*connection_, *plan_, RowidRange{first, range_.last}, memory_);
     expected_ = rowid;
     state_ = State::sql;
     count_ = at_ = 0;

@@ -232,6 +232,49 @@ TEST_F(PageScanTest, ReadsTheMainFileInWalModeOnlyWhileTheLogIsEmpty) {
 // Damage of every kind: bytes flipped, pages exchanged, the file cut. Reading pages may refuse what SQL takes
 // when rowids are out of order, and must agree with it in everything else; neither may hang or read out of
 // bounds.
+// A pointer into the middle of a later row makes a record that no reader understands, with that row's rowid.
+// SQLite, asked for that row, would find it, and the two before it would be gone without a word.
+TEST_F(PageScanTest, IsNotLedPastRowsByAPointerIntoALaterRow) {
+  constexpr std::size_t kPage = 4096;
+  make(
+      "PRAGMA page_size=4096; CREATE TABLE t(id INTEGER PRIMARY KEY, x);"
+      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400) "
+      "INSERT INTO t SELECT i, printf('%0200d', i) FROM n");
+  connection_.reset();
+  std::string bytes = bytes_of(path());
+  std::size_t leaf = kPage;
+  while (bytes[leaf] != 13) leaf += kPage;
+  const std::size_t moved = leaf + 8 + 2 * 3;
+  bytes[moved] = bytes[moved + 4];
+  bytes[moved + 1] = static_cast<char>(bytes[moved + 5] + 1);  // a payload of two bytes loses its first
+  put_bytes(path(), bytes);
+  open();
+  const TablePlan planned = plan("t");
+  const auto directly = pages(planned, WholeTable{});
+  ASSERT_NE(directly, nullptr);
+  const auto course = course_of(*directly);
+  EXPECT_EQ(course.back(), "error");
+  EXPECT_EQ(course.size(), 4U) << "three rows and the error";
+}
+
+// "page 7 + 3: 0a instead of 0d", for the first few.
+std::string differences_of(const std::string& bytes, const std::string& whole) {
+  std::string text;
+  int listed = 0;
+  for (std::size_t at = 0; at < bytes.size() && listed < 8; ++at) {
+    if (bytes[at] == whole[at]) continue;
+    ++listed;
+    const auto hex = [](char byte) {
+      constexpr const char* kDigits = "0123456789abcdef";
+      const auto value = static_cast<unsigned char>(byte);
+      return std::string{kDigits[value >> 4], kDigits[value & 15]};
+    };
+    text += "page " + std::to_string(at / 512 + 1) + " + " + std::to_string(at % 512) + ": " +
+            hex(bytes[at]) + " instead of " + hex(whole[at]) + "; ";
+  }
+  return text;
+}
+
 TEST_F(PageScanTest, AgreesWithSqlAboutDamage) {
   const std::uint64_t seed = test_seed();
   std::mt19937_64 random(seed);
@@ -287,11 +330,18 @@ TEST_F(PageScanTest, AgreesWithSqlAboutDamage) {
       const auto course = course_of(*directly);
       const auto expected = course_of(*scan_through_sql(*connection_, planned, extent));
       if (course.back() == "error" && expected != course) {
-        // Until then it delivers what SQL does.
-        ++refused;
-        const std::size_t common = std::min(course.size(), expected.size()) - 1;
-        EXPECT_TRUE(std::equal(course.begin(), course.begin() + static_cast<std::ptrdiff_t>(common),
-                               expected.begin()));
+        // Until then it delivers what SQL does, or, where SQL's search for the range was led past rows,
+        // these.
+        const auto delivered = static_cast<std::ptrdiff_t>(course.size()) - 1;
+        const auto begins_like = [&](const std::vector<std::string>& rows) {
+          const auto common = std::min(delivered, static_cast<std::ptrdiff_t>(rows.size()) - 1);
+          return std::equal(course.begin(), course.begin() + common, rows.begin());
+        };
+        EXPECT_TRUE(begins_like(expected) || (i == 1 && begins_like(undamaged[i])))
+            << "first row: " << course.front().substr(0, 60) << "\ntheirs: " << expected.front().substr(0, 60)
+            << "\nof " << course.size() << " and " << expected.size() << ", SQL's end: " << expected.back()
+            << "\n"
+            << differences_of(bytes, whole);
       } else if (i == 0 || course != undamaged[i]) {  // SQL looks at all of a page, also beyond the range
         const auto [ours, theirs] =
             std::mismatch(course.begin(), course.end(), expected.begin(), expected.end());
@@ -299,7 +349,8 @@ TEST_F(PageScanTest, AgreesWithSqlAboutDamage) {
             << "ours: " << (ours == course.end() ? "nothing" : *ours)
             << "\ntheirs: " << (theirs == expected.end() ? "nothing" : *theirs) << "\nafter "
             << ours - course.begin() << " rows of " << course.size() << " and " << expected.size()
-            << ", at the end: " << course.back() << ", " << expected.back();
+            << ", at the end: " << course.back() << ", " << expected.back() << "\n"
+            << differences_of(bytes, whole);
       }
       damaged += expected.back() == "error" ? 1 : 0;
     }
