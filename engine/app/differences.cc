@@ -545,11 +545,6 @@ DifferenceFinder::DifferenceFinder(DifferenceWork work, Console& console, const 
 
 DifferenceFinder::~DifferenceFinder() = default;
 
-namespace {
-
-// Whatever a lane does to the rows of a table, its errors say which table.
-}  // namespace
-
 // False when stopped.
 bool DifferenceFinder::cut() {
   for (std::size_t table = 0; table < work_.tables->size(); ++table) {

@@ -1,7 +1,6 @@
 #include "engine/app/execution.h"
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <map>
 
@@ -15,7 +14,7 @@ namespace sluice {
 namespace {
 
 // The kinds of jobs, each with a limit of its own.
-enum Kind : std::size_t { kLoad, kIndex, kConstraint, kValidate, kFinish, kView, kVerify, kKinds };
+enum Kind : std::size_t { kLoad, kIndex, kConstraint, kValidate, kFinish, kView, kVerify };
 
 // What a job costs beside loading a byte, as measured on the 2.2 M rows of datasets/three_tables.cc: only
 // their order matters, and only for what is begun first.
@@ -210,30 +209,31 @@ class Execution {
     job.after = {loaded};
     job.cost = static_cast<double>(plan_.tables[table].bytes) * kVerifyCost;
     job.body = [this, table](std::size_t lane) {
-      const PhaseClock::Share share(verify_clock_);
-      begin_verification(*work_.connections[lane], table);
+      take_leaves(*work_.connections[lane], table);
+      if (work_.verify != VerifyMode::none) begin_verification(*work_.connections[lane], table);
       return JobEnd::done;
     };
     graph_.add(std::move(job));
   }
 
-  void begin_verification(Connection& connection, std::size_t number) {
+  // The source's side of a comparison, and of the root.
+  void take_leaves(Connection& connection, std::size_t number) {
     const TablePlan& plan = plan_.tables[number];
     ExecutedTable& table = executed_.tables[number];
     refuse_lost_ranges(connection, work_.run_id, plan.id);
     table.ranges = list_work(connection, work_.run_id, plan.id);
-    std::vector<const WorkRecord*> ranges;
-    bool server_sums = true;
-    for (const WorkRecord& record : table.ranges) {
-      ranges.push_back(&record);
-      server_sums &= record.server_sums;
-    }
-    table.leaves = leaves_from_ledger(plan, ranges);
+    table.leaves = leaves_from_ledger(plan, table.range_pointers());
     rows_to_verify_.fetch_add(table.leaves->total().rows, std::memory_order_relaxed);
-    if (work_.verify == VerifyMode::none) return;
+  }
+
+  void begin_verification(Connection& connection, std::size_t number) {
+    const PhaseClock::Share share(verify_clock_);
+    const TablePlan& plan = plan_.tables[number];
+    const ExecutedTable& table = executed_.tables[number];
     ReadBackOptions options;
     options.mode = work_.verify;
-    options.server_sums = server_sums;
+    options.server_sums = std::all_of(table.ranges.begin(), table.ranges.end(),
+                                      [](const WorkRecord& range) { return range.server_sums; });
     options.lanes = work_.jobs;
     read_backs_[number] = std::make_unique<TableReadBack>(plan, *table.leaves, options);
     TableReadBack& read_back = *read_backs_[number];
@@ -347,6 +347,13 @@ void execute(const ExecutionWork& work, Console& console, const StopRequest& sto
     throw;
   }
   execution.take_times();
+}
+
+std::vector<const WorkRecord*> ExecutedTable::range_pointers() const {
+  std::vector<const WorkRecord*> pointers;
+  pointers.reserve(ranges.size());
+  for (const WorkRecord& range : ranges) pointers.push_back(&range);
+  return pointers;
 }
 
 std::size_t lanes_wanted(const MigrationPlan& plan, std::size_t jobs, std::size_t index_jobs) {

@@ -39,6 +39,8 @@ struct ExecutedTable {
   std::vector<WorkRecord> ranges;
   std::optional<TableLeaves> leaves;
   std::optional<TableComparison> comparison;  // not with VerifyMode::none
+  // Of `ranges`, for those who take ranges of several tables.
+  [[nodiscard]] std::vector<const WorkRecord*> range_pointers() const;
   double load_seconds = 0;  // from its first range's begin to its last one's commit, in this call
 };
 

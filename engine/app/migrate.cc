@@ -320,16 +320,10 @@ class Migration {
       const ExecutedTable& table = executed.tables[i];
       const Digest root = table.leaves->root();
       roots.emplace_back(plan_.tables[i].source, root);
-      account_for(report_.tables[i], ranges_of(table));
+      account_for(report_.tables[i], table.range_pointers());
       report_.tables[i].digest = to_hex(root);
     }
     report_.root = to_hex(database_root(roots));
-  }
-
-  static std::vector<const WorkRecord*> ranges_of(const ExecutedTable& table) {
-    std::vector<const WorkRecord*> ranges;
-    for (const WorkRecord& range : table.ranges) ranges.push_back(&range);
-    return ranges;
   }
 
   void take_comparisons(Executed& executed) {
@@ -338,7 +332,7 @@ class Migration {
     std::vector<std::vector<const WorkRecord*>> ranges;
     for (std::size_t i = 0; i < executed.tables.size(); ++i) {
       ExecutedTable& table = executed.tables[i];
-      ranges.push_back(ranges_of(table));
+      ranges.push_back(table.range_pointers());
       leaves.push_back(std::move(*table.leaves));
       compared.push_back(std::move(*table.comparison));
       report_.tables[i].verified = compared[i].level != Level::count && compared[i].equal;

@@ -370,9 +370,8 @@ Connection::Parameter parameter_of(std::optional<TableId> table) {
 void refuse_lost_ranges(Connection& connection, const std::string& run_id, std::optional<TableId> table) {
   const ReadScope scope(connection);
   const Result lost = connection.execute(
-      "SELECT EXISTS (SELECT 1 FROM sluice.work WHERE run_id = $1 AND NOT done AND ($2::int IS NULL OR "
-      "table_no = "
-      "$2::int))",
+      "SELECT EXISTS (SELECT 1 FROM sluice.work WHERE run_id = $1 AND NOT done AND "
+      "($2::int IS NULL OR table_no = $2::int))",
       {run_id, parameter_of(table)});
   if (!lost.boolean(0, 0)) return;
   throw Error(Fault::connection_lost, "the server lost ranges that it had taken",
@@ -386,9 +385,8 @@ std::vector<WorkRecord> list_work(Connection& connection, const std::string& run
       std::string("SELECT table_no, range_no, extent, done, rows_read, rows_loaded, rows_rejected, bytes, "
                   "seconds, digest, leaves, xid, ") +
           (ledger_is_current(connection) ? "server_sums" : "NULL") +
-          " FROM sluice.work WHERE run_id = $1 AND ($2::int IS NULL OR table_no = $2::int) ORDER BY "
-          "table_no, "
-          "range_no",
+          " FROM sluice.work WHERE run_id = $1 AND ($2::int IS NULL OR table_no = $2::int) "
+          "ORDER BY table_no, range_no",
       {run_id, parameter_of(table)});
   std::vector<WorkRecord> work;
   work.reserve(result.rows());

@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "engine/model/error.h"
+#include "io/postgres/machine_memory.h"
 
 namespace sluice {
 namespace {
@@ -463,15 +464,6 @@ void prepare_socket_directory(const fs::path& folder, const Account& account) {
 
 // ---- Configuration ----------------------------------------------------------------------------------------
 
-// Of this machine, or of the container we are confined to.
-std::uint64_t memory_bytes() {
-  const auto machine =
-      static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
-  std::uint64_t limit = 0;
-  std::ifstream file("/sys/fs/cgroup/memory.max");  // a number, or "max"
-  return file >> limit ? std::min(machine, limit) : machine;
-}
-
 constexpr std::string_view kConfiguration = R"(# Written by sluice at every start of this server.
 # Your own settings: ALTER SYSTEM, which wins over this file.
 
@@ -503,7 +495,7 @@ lc_messages = 'C'
 
 std::string configuration(const fs::path& sockets) {
   const auto share = [](std::uint64_t divisor, std::uint64_t least_mb, std::uint64_t most_mb) {
-    return std::to_string(std::clamp((memory_bytes() >> 20) / divisor, least_mb, most_mb)) + "MB";
+    return std::to_string(std::clamp((machine_memory_bytes() >> 20) / divisor, least_mb, most_mb)) + "MB";
   };
   std::string text(kConfiguration);
   const auto set = [&text](std::string_view placeholder, const std::string& value) {

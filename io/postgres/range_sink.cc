@@ -47,13 +47,11 @@ bool renew_file(Connection& connection, const TablePlan& plan) {
                 "empty it and run the same command again, or replace it with --table-handling drop");
   };
   const Result fit = connection.execute(
-      "SELECT has_table_privilege($1, 'SELECT'), has_table_privilege($1, 'TRUNCATE') AND "
-      "current_setting('wal_level') "
-      "<> 'logical' AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE confrelid = $1::regclass AND contype = "
-      "'f') AND "
-      "NOT EXISTS (SELECT 1 FROM pg_inherits WHERE inhparent = $1::regclass) AND NOT EXISTS (SELECT 1 FROM "
-      "pg_trigger "
-      "WHERE tgrelid = $1::regclass)",
+      "SELECT has_table_privilege($1, 'SELECT'), "
+      "has_table_privilege($1, 'TRUNCATE') AND current_setting('wal_level') <> 'logical' AND "
+      "NOT EXISTS (SELECT 1 FROM pg_constraint WHERE confrelid = $1::regclass AND contype = 'f') AND "
+      "NOT EXISTS (SELECT 1 FROM pg_inherits WHERE inhparent = $1::regclass) AND "
+      "NOT EXISTS (SELECT 1 FROM pg_trigger WHERE tgrelid = $1::regclass)",
       {table});
   if (!fit.boolean(0, 0)) return false;
   refuse_rows();

@@ -1,42 +1,25 @@
 #include "io/postgres/step_budget.h"
 
 #include <algorithm>
-#include <cstdlib>
-#include <fstream>
 #include <thread>
 
+#include "io/postgres/machine_memory.h"
+
 namespace sluice {
-namespace {
-
-// Of this machine, or of the container we are confined to; 0 where it does not say.
-std::uint64_t memory_available() {
-  std::uint64_t available = 0;
-  std::ifstream meminfo("/proc/meminfo");
-  for (std::string line; std::getline(meminfo, line);) {
-    if (line.starts_with("MemAvailable:")) available = std::strtoull(line.c_str() + 13, nullptr, 10) * 1024;
-  }
-  std::uint64_t limit = 0;
-  std::ifstream cgroup("/sys/fs/cgroup/memory.max");  // a number, or "max"
-  return cgroup >> limit ? std::min(available, limit) : available;
-}
-
-}  // namespace
-
 StepBudget::StepBudget(Connection& connection) {
   const ReadScope scope(connection);
   const Result settings = connection.execute(
       "SELECT pg_size_bytes(current_setting('shared_buffers')), "
       "current_setting('max_parallel_workers')::int, "
-      "current_setting('max_parallel_maintenance_workers')::int, (SELECT max_val::bigint * 1024 FROM "
-      "pg_settings WHERE "
-      "name = 'maintenance_work_mem')");
+      "current_setting('max_parallel_maintenance_workers')::int, "
+      "(SELECT max_val::bigint * 1024 FROM pg_settings WHERE name = 'maintenance_work_mem')");
   const auto shared_buffers = static_cast<std::uint64_t>(settings.integer(0, 0));
   const auto workers = static_cast<unsigned>(settings.integer(0, 1));
   const auto own_workers = static_cast<unsigned>(settings.integer(0, 2));
   memory_bytes_max_ = static_cast<std::uint64_t>(settings.integer(0, 3));
   if (connection.is_local()) {
     // Other processes want memory, too, and a server with few buffers was not meant to have much.
-    memory_bytes_ = std::min(memory_available() / 4, shared_buffers * 8);
+    memory_bytes_ = std::min(available_memory_bytes() / 4, shared_buffers * 8);
     memory_bytes_min_ = std::uint64_t{32} << 20;
     processes_ = std::max(1U, std::thread::hardware_concurrency());
     workers_left_ = own_workers == 0 ? 0 : std::min(workers, processes_ - 1);

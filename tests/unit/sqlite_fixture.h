@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <set>
 #include <sstream>
 #include <string>
@@ -14,6 +15,7 @@
 
 #include "engine/model/catalog.h"
 #include "engine/model/load.h"
+#include "io/sqlite/catalog.h"
 #include "io/sqlite/handle.h"
 #include "io/sqlite/snapshot.h"
 #include "support/temporary_directory.h"
@@ -94,6 +96,34 @@ inline const SourceTable& table_named(const Catalog& catalog, const std::string&
   }
   throw std::runtime_error("no table " + name);
 }
+
+// A database made by SQL, and a connection that has its state pinned.
+class DatabaseTest : public ::testing::Test {
+ protected:
+  void make(const std::string& sql) {
+    Writer(path()).run(sql);
+    open();
+  }
+  // Anew, when called again.
+  void open() {
+    connection_.reset();
+    connection_ = std::make_unique<SqliteConnection>(path(), Access::read);
+    connection_->pin();
+    catalog_ = read_catalog(*connection_);
+    opened();
+  }
+  // For what a test keeps on the connection.
+  virtual void opened() {}
+
+  [[nodiscard]] std::filesystem::path path() const { return folder_ / "a.db"; }
+  [[nodiscard]] TablePlan plan(const std::string& table) const {
+    return plan_of(table_named(catalog_, table));
+  }
+
+  Folder folder_;
+  std::unique_ptr<SqliteConnection> connection_;
+  Catalog catalog_;
+};
 
 // Every extent that the outline allows.
 inline std::vector<Extent> extents_of(const TableOutline& outline) {

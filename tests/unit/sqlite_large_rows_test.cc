@@ -29,20 +29,10 @@ class CountingMemory final : public RowMemory {
   std::vector<std::uint64_t> taken_;
 };
 
-class LargeRows : public ::testing::Test {
+class LargeRows : public DatabaseTest {
  protected:
-  void make(const std::string& sql) {
-    Writer(path()).run(sql);
-    open();
-  }
-  void open() {
-    connection_ = std::make_unique<SqliteConnection>(path(), Access::read);
-    connection_->pin();
-    catalog_ = read_catalog(*connection_);
-  }
-  [[nodiscard]] std::filesystem::path path() const { return folder_ / "a.db"; }
   [[nodiscard]] TablePlan plan(const std::string& table) const {
-    TablePlan plan = plan_of(table_named(catalog_, table));
+    TablePlan plan = DatabaseTest::plan(table);
     plan.columns[0].type = PgType::int8;  // the id
     return plan;
   }
@@ -58,9 +48,6 @@ class LargeRows : public ::testing::Test {
     return memory_.taken().size();
   }
 
-  Folder folder_;
-  std::unique_ptr<SqliteConnection> connection_;
-  Catalog catalog_;
   CountingMemory memory_;
 };
 

@@ -27,22 +27,8 @@ std::vector<std::string> course_of(Scan& scan) {
   return course;
 }
 
-class PageScanTest : public ::testing::Test {
+class PageScanTest : public DatabaseTest {
  protected:
-  [[nodiscard]] std::filesystem::path path() const { return folder_ / "a.db"; }
-  void make(const std::string& sql) {
-    Writer(path()).run(sql);
-    open();
-  }
-  void open() {
-    connection_.reset();
-    connection_ = std::make_unique<SqliteConnection>(path(), Access::read);
-    connection_->pin();
-    catalog_ = read_catalog(*connection_);
-  }
-  [[nodiscard]] TablePlan plan(const std::string& table) const {
-    return plan_of(table_named(catalog_, table));
-  }
   [[nodiscard]] std::unique_ptr<Scan> pages(const TablePlan& plan, const Extent& extent) const {
     return scan_pages(*connection_, plan, extent, scan_through_sql);
   }
@@ -58,10 +44,6 @@ class PageScanTest : public ::testing::Test {
     ASSERT_NE(directly, nullptr);
     EXPECT_EQ(course_of(*directly), course_of(*scan_through_sql(*connection_, planned, extent)));
   }
-
-  Folder folder_;
-  std::unique_ptr<SqliteConnection> connection_;
-  Catalog catalog_;
 };
 
 // A value of any class and size, as SQL.

@@ -11,20 +11,9 @@ using namespace testing;
 using Rows = std::vector<std::string>;
 
 // A database made by SQL, and a source on it.
-class ScanTest : public ::testing::Test {
+class ScanTest : public DatabaseTest {
  protected:
-  void make(const std::string& sql) {
-    Writer(path()).run(sql);
-    open();
-  }
-  void open() {
-    connection_ = std::make_unique<SqliteConnection>(path(), Access::read);
-    connection_->pin();
-    catalog_ = read_catalog(*connection_);
-    source_ = std::make_unique<TableSource>(*connection_);
-  }
-  [[nodiscard]] std::filesystem::path path() const { return folder_ / "a.db"; }
-  TablePlan plan(const std::string& table) { return plan_of(table_named(catalog_, table)); }
+  void opened() override { source_ = std::make_unique<TableSource>(*connection_); }
   Rows rows(const std::string& table, const Extent& extent = WholeTable{}) {
     return rows_of(*source_, plan(table), extent);
   }
@@ -37,9 +26,6 @@ class ScanTest : public ::testing::Test {
     return way;
   }
 
-  Folder folder_;
-  std::unique_ptr<SqliteConnection> connection_;
-  Catalog catalog_;
   std::unique_ptr<TableSource> source_;
 };
 
