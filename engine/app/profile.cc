@@ -97,16 +97,13 @@ struct ProfiledTable {
 };
 
 ProfiledTable reduced_to_doubtful(const TablePlan& plan, const SourceTable& source) {
-  const auto in_key = [&](std::size_t column) {
-    return std::find(plan.key_columns.begin(), plan.key_columns.end(), column) != plan.key_columns.end();
-  };
   ProfiledTable table;
   std::vector<bool> examined(plan.columns.size());
   bool key_examined = true;
   for (std::size_t i = 0; i < plan.columns.size(); ++i) {
     // The smallest and the largest rowid cost nothing, though its class is certain.
     examined[i] = source.rowid_alias == plan.columns[i].place || !is_guaranteed(source, plan.columns[i]);
-    if (in_key(i) && !examined[i]) key_examined = false;
+    if (is_key_column(plan, i) && !examined[i]) key_examined = false;
   }
   table.plan = plan;
   // The rowid names a row as well, where columns of the key are not read for their own sake.
@@ -118,7 +115,7 @@ ProfiledTable reduced_to_doubtful(const TablePlan& plan, const SourceTable& sour
   table.plan.columns.clear();
   std::vector<std::size_t> place_of(plan.columns.size());
   for (std::size_t i = 0; i < plan.columns.size(); ++i) {
-    if (!examined[i] && !(keep_key && in_key(i))) continue;
+    if (!examined[i] && !(keep_key && is_key_column(plan, i))) continue;
     place_of[i] = table.plan.columns.size();
     table.plan.columns.push_back(plan.columns[i]);
     const bool primary =

@@ -46,6 +46,10 @@ std::string quoted_sent_columns(const TablePlan& plan) {
   return list;
 }
 
+bool is_key_column(const TablePlan& plan, std::size_t column) {
+  return std::find(plan.key_columns.begin(), plan.key_columns.end(), column) != plan.key_columns.end();
+}
+
 const ColumnPlan* column_at(const TablePlan& plan, std::size_t place) {
   const auto found = std::find_if(plan.columns.begin(), plan.columns.end(),
                                   [&](const ColumnPlan& column) { return column.place == place; });

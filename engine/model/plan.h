@@ -89,6 +89,8 @@ std::string printed_form(const std::string& column);
 // Without the generated ones.
 std::string quoted_sent_columns(const TablePlan& plan);
 std::size_t sent_columns(const TablePlan& plan);
+// Whether that column of the plan is part of the key that tells its rows apart.
+bool is_key_column(const TablePlan& plan, std::size_t column);
 // The planned column that stands at `place` in the source; null when it does not arrive.
 const ColumnPlan* column_at(const TablePlan& plan, std::size_t place);
 // The planned column of that name in the source, as SQLite compares names; null when it does not arrive.

@@ -118,8 +118,7 @@ std::vector<ApartColumn> apart_columns(const TablePlan& plan) {
   std::vector<ApartColumn> columns;
   for (std::size_t i = 0; i < plan.columns.size(); ++i) {
     const ColumnPlan& column = plan.columns[i];
-    const bool key = std::find(plan.key_columns.begin(), plan.key_columns.end(), i) != plan.key_columns.end();
-    if (key || column.compared_as_text || !column.type_name.empty()) continue;
+    if (is_key_column(plan, i) || column.compared_as_text || !column.type_name.empty()) continue;
     const std::string name = quote_identifier(column.target);
     const std::string size = "octet_length(" + name + ")";
     const std::string printed = "octet_length(" + name + "::text)";

@@ -342,16 +342,16 @@ class Weights {
         leaves_each_(static_cast<double>(leaves) / static_cast<double>(level.size())),
         reads_all_(leaves == level.size() && leaves <= kLeavesRead) {}
 
-  // Nothing when no large rows were seen.
-  bool weigh(TableOutline& outline) {
+  // Leaves the outline as it is when no large rows are seen.
+  void weigh(TableOutline& outline) {
     if (level_.size() < 2) {
       // One page: a handful of rows, which may be of any size.
-      if (!find_leaf(level_.front(), 0) || !has_large_rows()) return false;
+      if (!find_leaf(level_.front(), 0) || !has_large_rows()) return;
       add_rows(INT64_MAX);
       take(outline);
-      return true;
+      return;
     }
-    if (!any_large_rows()) return false;
+    if (!any_large_rows()) return;
     const std::size_t keys = level_.size() - 1;
     const std::size_t wanted = std::min(keys, kSplitPointsMax);
     std::size_t begin = 0;
@@ -369,7 +369,6 @@ class Weights {
       begin = end;
     }
     take(outline);
-    return true;
   }
 
  private:

@@ -131,11 +131,10 @@ std::uint64_t copies_of_row(const TablePlan& plan) {
   std::uint64_t copies = sent_columns(plan) < plan.columns.size() ? kEncoded : 1;
   for (std::size_t i = 0; i < plan.columns.size(); ++i) {
     const ColumnPlan& column = plan.columns[i];
-    const bool key = std::find(plan.key_columns.begin(), plan.key_columns.end(), i) != plan.key_columns.end();
     const bool text = column.type == PgType::text || column.type == PgType::varchar;
     if (column.type == PgType::jsonb) copies = kTree;
     if (column.conversion.any() || column.type == PgType::bpchar || (text && column.modifier.any()) ||
-        (key && (text || column.type == PgType::bytea))) {
+        (is_key_column(plan, i) && (text || column.type == PgType::bytea))) {
       copies = std::max(copies, kEncoded);
     }
   }

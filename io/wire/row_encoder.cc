@@ -33,9 +33,7 @@ RowEncoder::RowEncoder(const TablePlan& plan) {
     if (ColumnEncoder::is_plain(column)) {
       const bool as_is = column.type == PgType::text || column.type == PgType::varchar ||
                          column.type == PgType::bytea || column.type == PgType::json;
-      const bool key =
-          std::find(plan.key_columns.begin(), plan.key_columns.end(), index) != plan.key_columns.end();
-      added.apart = as_is && !key;
+      added.apart = as_is && !is_key_column(plan, index);
       if (added.apart) apart_columns_.push_back(index);
       continue;
     }
