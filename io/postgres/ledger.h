@@ -111,8 +111,10 @@ std::vector<WorkRecord> list_work(Connection& connection, const std::string& run
 // Throws Error (commits_lost) when a range of the table, or of any, is not done: a server that crashed and
 // came back may have lost the last asynchronous commits, and this process may have reconnected without
 // noticing. What is done to a table that lacks rows would be done for good.
+// `unfinished`: tables whose ranges are known to be open.
 void refuse_lost_ranges(Connection& connection, const std::string& run_id,
-                        std::optional<TableId> table = std::nullopt);
+                        std::optional<TableId> table = std::nullopt,
+                        const std::vector<TableId>& unfinished = {});
 std::vector<StepRecord> list_steps(Connection& connection, const std::string& run_id);
 
 // A run's id as a field of a binary COPY tuple.
