@@ -13,6 +13,8 @@
 #include <fstream>
 #include <utility>
 
+#include "engine/model/failpoint.h"
+
 namespace sluice {
 namespace {
 
@@ -209,6 +211,7 @@ void check_target(const std::string& target) {
 
 Connection::Connection(const std::string& target) {
   check_target(target);
+  failpoint("before connect");
 
   // Keywords before dbname are defaults: what the expanded target says comes later and wins.
   constexpr std::array kKeywords = {"fallback_application_name", "keepalives_idle",
@@ -226,6 +229,7 @@ Connection::Connection(const std::string& target) {
   PQsetErrorVerbosity(handle_.get(), PQERRORS_DEFAULT);
 
   enlarge_send_buffer(handle_.get());
+  failpoint("after connect");
 }
 
 namespace {
@@ -329,6 +333,7 @@ Transaction::Transaction(Connection& connection, const std::string& settings, Tr
   if (mode != TransactionMode::read_write) begin += "SET LOCAL timezone = 'UTC'; ";
   connection.revive();
   if (connection.server_version() >= 170000) begin += "SET LOCAL transaction_timeout = 0; ";
+  failpoint("before BEGIN");
   try {
     connection.execute(begin + settings);
   } catch (...) {
@@ -336,6 +341,7 @@ Transaction::Transaction(Connection& connection, const std::string& settings, Tr
     if (connection.alive()) const ResultHandle ended(PQexec(connection.handle(), "ROLLBACK"));
     throw;
   }
+  failpoint("after BEGIN");
 }
 
 ReadScope::ReadScope(Connection& connection) {
@@ -350,7 +356,14 @@ Transaction::~Transaction() {
 
 void Transaction::commit() {
   Connection& connection = *std::exchange(connection_, nullptr);
-  const ResultHandle result(PQexec(connection.handle(), "COMMIT"));
+  failpoint("before COMMIT");
+  // PQexec in two halves, so that there is a moment between them.
+  ResultHandle result;
+  if (PQsendQuery(connection.handle(), "COMMIT") == 1) {
+    failpoint("after COMMIT sent");
+    while (ResultHandle next{PQgetResult(connection.handle())}) result = std::move(next);
+  }
+  failpoint("after COMMIT reply");
   if (PQresultStatus(result.get()) == PGRES_COMMAND_OK) {
     // COMMIT of a failed transaction answers ROLLBACK, and says so only in the command tag.
     if (std::string_view(PQcmdStatus(result.get())) == "COMMIT") return;
