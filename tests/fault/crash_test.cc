@@ -47,6 +47,21 @@ void expect_lost_server(const Job& job, const CommandResult& end) {
   EXPECT_TRUE(contains(end.err, "run the same command again")) << end.err;
 }
 
+// A process that outlives its server: only where it had not reached it yet does it give up.
+void expect_survived(const Job& job, const CommandResult& end) {
+  if (end.exit_status == 21 && !contains(end.err, "trying again")) {
+    expect_lost_server(job, end);
+  } else {
+    job.expect_complete(end);
+  }
+}
+
+CommandOptions with_retries(const Job& job) {
+  CommandOptions options = job.options();
+  options.environment = {{"SLUICE_RETRY_FOR", "30s"}};
+  return options;
+}
+
 // ---- F4 ----
 
 class CrashTest : public ::testing::TestWithParam<std::size_t> {};
@@ -61,6 +76,19 @@ TEST_P(CrashTest, EndsTheProcessAndTheSameCommandGoesOn) {
   crash_server();
   expect_lost_server(job, running.wait());
   job.expect_sound();
+  job.go_on();
+}
+
+TEST_P(CrashTest, IsSurvivedByAProcessThatTriesAgain) {
+  std::mt19937_64 random = random_of_shot("F4 with retries", GetParam());
+  Job& job = shared_job(JobKind::tables);
+  set_synchronous_commit(job, GetParam() % 2 == 0);
+  job.reset();
+  RunningCommand running(job.command(sluice_program(), coin(random) ? 1 : 4), with_retries(job));
+  std::this_thread::sleep_for(moment(random, job));
+  crash_server();
+  job.expect_sound();
+  expect_survived(job, running.wait());
   job.go_on();
 }
 
@@ -79,43 +107,52 @@ class LostCommitsTest : public ::testing::Test {
  protected:
   static constexpr int kAcknowledged = 7;  // ranges
 
-  static std::string ranges_done(const Job& job) {
-    return query_value(job.target(), "SELECT count(*) FROM sluice.work WHERE done");
+  LostCommitsTest() : job_(shared_job(JobKind::tables)) {
+    set_synchronous_commit(job_, true);
+    job_.reset();
   }
 
-  // Begins the job and returns when it has kAcknowledged ranges, of which no byte is in the log.
-  static RunningCommand begin(const Job& job, pid_t writer, CommandOptions options) {
+  [[nodiscard]] int ranges_done() const {
+    return std::stoi(query_value(job_.target(), "SELECT count(*) FROM sluice.work WHERE done"));
+  }
+
+  // A stopped process that has had the answer to so many commits, of which the server kept none: it has
+  // crashed and is back.
+  RunningCommand lose_ranges(CommandOptions options) {
+    const pid_t writer = wal_writer();
+    ::kill(writer, SIGSTOP);
     options.environment.emplace_back("SLUICE_FAILPOINT",
                                      "after range:" + std::to_string(kAcknowledged) + ":stop");
-    ::kill(writer, SIGSTOP);
-    RunningCommand running(job.command(sluice_faults_program(), 1), std::move(options));
+    RunningCommand running(job_.command(sluice_faults_program(), 1), std::move(options));
     EXPECT_TRUE(wait_until([&] { return is_stopped(running.pid()); }));
-    return running;
-  }
-
-  static void crash(pid_t writer) {
+    EXPECT_EQ(ranges_done(), kAcknowledged);
     ::kill(shared_test_server().pid(), SIGQUIT);
     // It takes the signal once it goes on, and dies of it before it writes anything.
     ::kill(writer, SIGQUIT);
     ::kill(writer, SIGCONT);
     crash_server();
+    EXPECT_LT(ranges_done(), kAcknowledged) << "nothing was lost, so this test shows nothing";
+    job_.expect_sound();
+    return running;
   }
+
+  Job& job_;
 };
 
 TEST_F(LostCommitsTest, AreLoadedAgainByTheSameCommand) {
-  Job& job = shared_job(JobKind::tables);
-  set_synchronous_commit(job, true);
-  job.reset();
-  const pid_t writer = wal_writer();
-  RunningCommand running = begin(job, writer, job.options());
-  EXPECT_EQ(ranges_done(job), std::to_string(kAcknowledged));
-  crash(writer);
-  EXPECT_LT(std::stoi(ranges_done(job)), kAcknowledged) << "nothing was lost, so this test shows nothing";
-  job.expect_sound();
+  RunningCommand running = lose_ranges(job_.options());
   running.send(SIGCONT);
-  expect_lost_server(job, running.wait());
-  job.expect_sound();
-  job.go_on();
+  expect_lost_server(job_, running.wait());
+  job_.expect_sound();
+  job_.go_on();
+}
+
+TEST_F(LostCommitsTest, AreLoadedAgainByTheSameProcess) {
+  RunningCommand running = lose_ranges(with_retries(job_));
+  running.send(SIGCONT);
+  const CommandResult& end = running.wait();
+  job_.expect_complete(end);
+  EXPECT_TRUE(contains(end.err, "loading it again")) << end.err;
 }
 
 // ---- F5 ----
@@ -129,7 +166,8 @@ TEST_P(CompoundTest, FaultsUponFaultsLoseNothing) {
   job.reset();
   const int rounds = std::uniform_int_distribution<int>(2, 4)(random);
   for (int round = 0; round < rounds; ++round) {
-    RunningCommand running(job.command(sluice_program(), coin(random) ? 1 : 4), job.options());
+    const CommandOptions options = coin(random) ? with_retries(job) : job.options();
+    RunningCommand running(job.command(sluice_program(), coin(random) ? 1 : 4), options);
     std::optional<RunningCommand> second;
     if (coin(random)) second.emplace(job.command(sluice_program(), 1, "second report"), job.options());
     std::this_thread::sleep_for(moment(random, job));
