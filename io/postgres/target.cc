@@ -193,7 +193,8 @@ std::optional<ServerLog> server_log(Connection& connection) {
 }
 
 OpenRun open_run(Connection& connection, const RunRequest& request) {
-  Transaction transaction(connection);
+  // Ranges that a crash takes back can be loaded again, but not a run that the ledger does not know any more.
+  Transaction transaction(connection, "SET LOCAL synchronous_commit = on");
   connection.execute(kExclusive);
   failpoint("before ledger");
   install_ledger(connection);
