@@ -8,16 +8,19 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <mutex>
+#include <sstream>
 #include <string>
 
 namespace sluice {
 namespace {
 
 struct Failpoint {
-  std::string step;  // empty: none
+  std::string step;
   std::uint64_t hit = 0;
   int signal = SIGKILL;
+  std::atomic<std::uint64_t> hits{0};
 };
 
 std::string environment(const char* name) {
@@ -25,19 +28,21 @@ std::string environment(const char* name) {
   return value == nullptr ? std::string() : std::string(value);
 }
 
-Failpoint wanted() {
-  Failpoint wanted;
-  std::string text = environment("SLUICE_FAILPOINT");
-  const std::string stop = ":stop";
-  if (text.ends_with(stop)) {
-    wanted.signal = SIGSTOP;
-    text.resize(text.size() - stop.size());
+std::deque<Failpoint> wanted() {
+  std::deque<Failpoint> all;
+  std::istringstream text(environment("SLUICE_FAILPOINT"));
+  for (std::string word; std::getline(text, word, ',');) {
+    Failpoint& wanted = all.emplace_back();
+    std::istringstream parts(word);
+    std::string hit;
+    std::string what;
+    std::getline(parts, wanted.step, ':');
+    std::getline(parts, hit, ':');
+    std::getline(parts, what, ':');
+    std::from_chars(hit.data(), hit.data() + hit.size(), wanted.hit);
+    if (what == "stop") wanted.signal = SIGSTOP;
   }
-  const std::size_t colon = text.find(':');
-  if (colon == std::string::npos) return wanted;
-  wanted.step = text.substr(0, colon);
-  std::from_chars(text.data() + colon + 1, text.data() + text.size(), wanted.hit);
-  return wanted;
+  return all;
 }
 
 void trace(std::string_view step) {
@@ -57,10 +62,11 @@ void trace(std::string_view step) {
 inline namespace with_failpoints {
 
 void failpoint(std::string_view step) {
-  static const Failpoint failpoint = wanted();
-  static std::atomic<std::uint64_t> hits{0};
+  static std::deque<Failpoint> all = wanted();
   trace(step);
-  if (step == failpoint.step && ++hits == failpoint.hit) std::raise(failpoint.signal);
+  for (Failpoint& one : all) {
+    if (step == one.step && ++one.hits == one.hit) std::raise(one.signal);
+  }
 }
 
 }  // namespace with_failpoints

@@ -6,10 +6,11 @@
 //
 //   SLUICE_FAILPOINT=after claim:3         SIGKILL to itself at the third claim, over all threads
 //   SLUICE_FAILPOINT=after claim:3:stop    SIGSTOP instead: the session and its locks stay
+//   SLUICE_FAILPOINT=a:1:stop,b:2          several, with commas between them
 //   SLUICE_FAILPOINT_TRACE=FILE            appends the name of every step that is reached
 //
-// A name is a string literal in the call and has no colon. tests/fault/steps_test.cc finds the calls by
-// reading the sources, and fails for one that its sweep does not kill at.
+// A name is a string literal in the call and has neither colon nor comma. tests/fault/steps_test.cc finds the
+// calls by reading the sources, and fails for one that its sweep does not kill at.
 
 #include <string_view>
 

@@ -321,6 +321,7 @@ bool run_step(Connection& connection, const std::string& run_id, std::size_t num
   if (!claim_step(connection, run_id, number, claim)) return false;
   const bool of_one_table = step.phase == StepPhase::index && !step.rebuild;
   refuse_lost_ranges(connection, run_id, of_one_table ? std::optional(step.table) : std::nullopt);
+  refuse_lost_steps(connection, run_id, step.phase, number);
   if (found != nullptr && is_there_already(connection, *found, step)) {
     record.object.created = true;
     record.object.reason = "was there already";

@@ -136,21 +136,31 @@ class LostCommitsTest : public ::testing::Test {
     return std::stoi(query_value(job_.target(), "SELECT count(*) FROM sluice.work WHERE done"));
   }
 
-  // A stopped process that has had the answer to so many commits, of which the server kept none: it has
-  // crashed and is back.
-  RunningCommand lose_ranges(CommandOptions options) {
-    const pid_t writer = wal_writer();
-    ::kill(writer, SIGSTOP);
-    options.environment.emplace_back("SLUICE_FAILPOINT",
-                                     "after range:" + std::to_string(kAcknowledged) + ":stop");
+  // A process that is stopped there.
+  RunningCommand begin_until(const std::string& failpoints, CommandOptions options) {
+    options.environment.emplace_back("SLUICE_FAILPOINT", failpoints);
     RunningCommand running(job_.command(sluice_faults_program(), 1), std::move(options));
     EXPECT_TRUE(wait_until([&] { return is_stopped(running.pid()); }));
-    EXPECT_EQ(ranges_done(), kAcknowledged);
+    return running;
+  }
+
+  // The server crashes with what is not in its log yet, and is back.
+  static void crash_without_writing(pid_t writer) {
     ::kill(shared_test_server().pid(), SIGQUIT);
     // It takes the signal once it goes on, and dies of it before it writes anything.
     ::kill(writer, SIGQUIT);
     ::kill(writer, SIGCONT);
     crash_server();
+  }
+
+  // A stopped process that has had the answer to so many commits, of which the server kept none.
+  RunningCommand lose_ranges(CommandOptions options) {
+    const pid_t writer = wal_writer();
+    ::kill(writer, SIGSTOP);
+    RunningCommand running =
+        begin_until("after range:" + std::to_string(kAcknowledged) + ":stop", std::move(options));
+    EXPECT_EQ(ranges_done(), kAcknowledged);
+    crash_without_writing(writer);
     EXPECT_LT(ranges_done(), kAcknowledged) << "nothing was lost, so this test shows nothing";
     job_.expect_sound();
     return running;
@@ -179,6 +189,29 @@ TEST_F(LostCommitsTest, AreLoadedAgainByTheSameProcess) {
 TEST_F(LostCommitsTest, NeverTakeTheRunItself) {
   set_synchronous_commit(job_, false);
   RunningCommand running = lose_ranges(with_retries(job_));
+  running.send(SIGCONT);
+  job_.expect_complete(running.wait());
+}
+
+// An index that the crash took is not there for the constraint that is made of it. That is no reason to do
+// without the constraint.
+TEST_F(LostCommitsTest, OfIndexesAreMadeAgainBeforeWhatNeedsThem) {
+  set_synchronous_commit(job_, false);
+  const auto indexes_made = [&] {
+    return std::stoi(
+        query_value(job_.target(), "SELECT count(*) FROM sluice.step WHERE done AND phase = 'index'"));
+  };
+  const pid_t writer = wal_writer();
+  RunningCommand running =
+      begin_until("before CREATE INDEX:5:stop,before ADD CONSTRAINT:1:stop", with_retries(job_));
+  EXPECT_EQ(query_value(job_.target(), "SELECT count(*) FROM sluice.work WHERE NOT done"), "0");
+  execute(shared_test_server().conninfo(), "CHECKPOINT");
+  ::kill(writer, SIGSTOP);
+  running.send(SIGCONT);
+  ASSERT_TRUE(wait_until([&] { return indexes_made() == 5 && is_stopped(running.pid()); }));
+  crash_without_writing(writer);
+  EXPECT_LT(indexes_made(), 5) << "nothing was lost, so this test shows nothing";
+  job_.expect_sound();
   running.send(SIGCONT);
   job_.expect_complete(running.wait());
 }
