@@ -115,6 +115,11 @@ std::vector<WorkRecord> list_work(Connection& connection, const std::string& run
 void refuse_lost_ranges(Connection& connection, const std::string& run_id,
                         std::optional<TableId> table = std::nullopt,
                         const std::vector<TableId>& unfinished = {});
+// The same for steps, before one of `phase`: those of the phases before it, and for a view the views before
+// it, are done, or were lost. What it needs would not be there, and the server's refusal would pass for the
+// last word on it.
+void refuse_lost_steps(Connection& connection, const std::string& run_id, StepPhase phase,
+                       std::size_t number);
 std::vector<StepRecord> list_steps(Connection& connection, const std::string& run_id);
 
 // A run's id as a field of a binary COPY tuple.
