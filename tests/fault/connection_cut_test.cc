@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "fault/invariants.h"
+#include "fault/retry_flag.h"
 #include "support/command.h"
 #include "support/conditions.h"
 #include "support/fault_proxy.h"
@@ -64,12 +65,10 @@ class ConnectionCut : public ::testing::Test {
 
   static std::filesystem::path socket() { return server_->socket_directory() / ".s.PGSQL.5432"; }
 
-  static std::vector<std::string> migrate(const std::string& target, const std::string& retry_for) {
+  static std::vector<std::string> migrate(const std::string& target, const std::string& retry) {
     std::vector<std::string> command = {sluice_program(), "migrate", source_,        target, "--jobs", "2",
                                         "--index-jobs",   "2",       "--range-size", "64KB"};
-    static const bool TEMPORARY =
-        contains(run_command({sluice_program(), "migrate", "--help"}).out, "--retry-for");
-    if (TEMPORARY) command.insert(command.end(), {"--retry-for", retry_for});
+    for (const std::string& word : retry_for(retry)) command.push_back(word);
     return command;
   }
 
