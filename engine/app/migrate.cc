@@ -25,6 +25,7 @@
 #include "engine/app/verification.h"
 #include "engine/app/version.h"
 #include "engine/model/error.h"
+#include "engine/model/failpoint.h"
 #include "engine/plan/ddl.h"
 #include "engine/plan/planner.h"
 #include "engine/run/retries.h"
@@ -551,8 +552,11 @@ class Migration {
   void write_report() const {
     if (options_.report_directory.empty()) return;
     const std::filesystem::path directory = options_.report_directory;
+    failpoint("before report");
     write_file(directory / "schema.sql", script_of(plan_, refused_));
+    failpoint("mid report");
     write_file(directory / "report.json", report_json(report_));
+    failpoint("after report");
     std::cout << "report: " << (directory / "report.json").string() << "\n";
   }
 

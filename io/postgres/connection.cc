@@ -14,6 +14,8 @@
 #include <fstream>
 #include <utility>
 
+#include "engine/model/failpoint.h"
+
 namespace sluice {
 namespace {
 
@@ -150,6 +152,7 @@ Error error_of(const pg_result* result, pg_conn* connection) {
   }
   std::string advice;
   if (fault == Fault::target_unavailable) advice = "mend that, then run the same command again to go on";
+  if (fault == Fault::connection_lost) advice = "run the same command again to go on";
   if (std::string_view(state).starts_with("23")) {
     advice =
         "a constraint of the existing table refuses rows; drop it for the load (--data-only: --rebuild), or "
@@ -222,6 +225,7 @@ void check_target(const std::string& target) {
 
 Connection::Connection(const std::string& target) {
   check_target(target);
+  failpoint("before connect");
 
   // Keywords before dbname are defaults: what the expanded target says comes later and wins.
   constexpr std::array kKeywords = {"fallback_application_name", "keepalives_idle",
@@ -239,6 +243,7 @@ Connection::Connection(const std::string& target) {
   PQsetErrorVerbosity(handle_.get(), PQERRORS_DEFAULT);
 
   begin_session();
+  failpoint("after connect");
 }
 
 namespace {
@@ -385,6 +390,7 @@ Transaction::Transaction(Connection& connection, const std::string& settings, Tr
   if (mode != TransactionMode::read_write) begin += "SET LOCAL timezone = 'UTC'; ";
   connection.revive();
   if (connection.server_version() >= 170000) begin += "SET LOCAL transaction_timeout = 0; ";
+  failpoint("before BEGIN");
   try {
     connection.execute(begin + settings);
   } catch (const Error& error) {
@@ -397,6 +403,7 @@ Transaction::Transaction(Connection& connection, const std::string& settings, Tr
                 "connect to the primary (target_session_attrs=read-write finds it among several hosts)")
         .set_sqlstate(error.sqlstate());
   }
+  failpoint("after BEGIN");
 }
 
 ReadScope::ReadScope(Connection& connection) {
@@ -412,7 +419,14 @@ Transaction::~Transaction() {
 void Transaction::commit() {
   connection_->cancel_switch()->refuse_cancelled();
   Connection& connection = *std::exchange(connection_, nullptr);
-  const ResultHandle result(PQexec(connection.handle(), "COMMIT"));
+  failpoint("before COMMIT");
+  // PQexec in two halves, so that there is a moment between them.
+  ResultHandle result;
+  if (PQsendQuery(connection.handle(), "COMMIT") == 1) {
+    failpoint("after COMMIT sent");
+    while (ResultHandle next{PQgetResult(connection.handle())}) result = std::move(next);
+  }
+  failpoint("after COMMIT reply");
   if (PQresultStatus(result.get()) == PGRES_COMMAND_OK) {
     // COMMIT of a failed transaction answers ROLLBACK, and says so only in the command tag.
     if (std::string_view(PQcmdStatus(result.get())) == "COMMIT") return;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "engine/model/failpoint.h"
 #include "engine/model/hex.h"
 #include "engine/model/quote.h"
 #include "io/postgres/copy_stream.h"
@@ -315,11 +316,13 @@ bool conclude_run(Connection& connection, const std::string& run_id, RunState st
     throw Error(Fault::commits_lost, "the server lost what was done after the load",
                 "run the same command again to do it again");
   }
+  failpoint("before conclude");
   const bool done = set_run_state(connection, run_id, state, root);
   for (std::size_t i = 0; done && i < table_roots.size(); ++i) {
     connection.execute("UPDATE sluice.run_table SET root = $3 WHERE run_id = $1 AND table_no = $2",
                        {run_id, std::to_string(i), table_roots[i]});
   }
+  failpoint("after conclude");
   transaction.commit();
   return done;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/model/failpoint.h"
 #include "engine/model/quote.h"
 #include "io/postgres/copy_stream.h"
 #include "io/postgres/rebuild.h"
@@ -114,6 +115,7 @@ std::string begin_run(Connection& connection, const RunRequest& request, std::ve
   give_up_runs_with_these_tables(connection, plan, request.handling, rebuild);
   if (plan.into_existing) {
     rebuild = merge_rebuilds(rebuild, make_way(connection, plan, request.handling, request.rebuild));
+    failpoint("after take down");
   } else {
     existing = clear_way(connection, plan, request.handling);
   }
@@ -136,6 +138,7 @@ std::string begin_run(Connection& connection, const RunRequest& request, std::ve
       throw;
     }
   }
+  failpoint("after tables");
   RunRecord record;
   record.source = request.source;
   record.fingerprint = request.fingerprint;
@@ -190,9 +193,12 @@ std::optional<ServerLog> server_log(Connection& connection) {
 }
 
 OpenRun open_run(Connection& connection, const RunRequest& request) {
-  Transaction transaction(connection);
+  // Ranges that a crash takes back can be loaded again, but not a run that the ledger does not know any more.
+  Transaction transaction(connection, "SET LOCAL synchronous_commit = on");
   connection.execute(kExclusive);
+  failpoint("before ledger");
   install_ledger(connection);
+  failpoint("after ledger");
   std::optional<RunRecord> same_plan;   // the newest run of this very plan
   std::optional<RunRecord> unfinished;  // the newest one that is not done, whatever its plan
   std::optional<RunRecord> newest;
@@ -236,7 +242,9 @@ OpenRun open_run(Connection& connection, const RunRequest& request) {
                 "load it anew with --restart or --table-handling drop");
   }
   OpenRun run;
+  failpoint("before run");
   run.run_id = begin_run(connection, request, std::move(rebuild));
+  failpoint("after run");
   transaction.commit();
   return run;
 }
@@ -263,6 +271,23 @@ bool claim_step(Connection& connection, const std::string& run_id, std::size_t n
                           (claim == Claim::skip_locked ? " SKIP LOCKED" : ""),
                       {run_id, std::to_string(number)})
              .rows() > 0;
+}
+
+// Around the one statement that the step is about.
+void failpoint_of(const Step& step, bool before) {
+  if (step.rebuild) return failpoint(before ? "before put back" : "after put back");
+  switch (step.phase) {
+    case StepPhase::index:
+      return failpoint(before ? "before CREATE INDEX" : "after CREATE INDEX");
+    case StepPhase::constraint:
+      return failpoint(before ? "before ADD CONSTRAINT" : "after ADD CONSTRAINT");
+    case StepPhase::validate:
+      return failpoint(before ? "before VALIDATE" : "after VALIDATE");
+    case StepPhase::finish:  // setval, defaults, ANALYZE
+      return failpoint(before ? "before finish step" : "after finish step");
+    case StepPhase::view:
+      return failpoint(before ? "before CREATE VIEW" : "after CREATE VIEW");
+  }
 }
 
 // A refusal that says something about the object; anything else (a lost connection, a full disk) stops.
@@ -306,7 +331,9 @@ bool run_step(Connection& connection, const std::string& run_id, std::size_t num
   // The savepoint lets a refusal leave the claim in place.
   connection.execute("SAVEPOINT step");
   try {
+    failpoint_of(step, true);
     connection.execute(step.sql);
+    failpoint_of(step, false);
     record.object.created = true;
   } catch (const Error& error) {
     if (!is_refusal(error)) throw;
@@ -325,6 +352,7 @@ bool run_step(Connection& connection, const std::string& run_id, std::size_t num
     }
   }
   record_step(connection, run_id, number, record);
+  failpoint("after step record");
   transaction.commit();
   return true;
 }

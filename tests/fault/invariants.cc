@@ -87,36 +87,38 @@ std::vector<std::string> violations(const std::string& conninfo, const std::stri
 
 std::string picture_of(const std::string& conninfo, const std::string& schema) {
   const std::string space = "to_regnamespace(" + literal(quote_identifier(schema)) + ")";
+  std::string sql =
+      "SELECT 1, format('%s %s %s %s', attrelid::regclass, attname, format_type(atttypid, atttypmod), "
+      "attnotnull) "
+      "FROM pg_attribute JOIN pg_class c ON c.oid = attrelid WHERE relkind IN ('r', 'v') AND relnamespace "
+      "= " +
+      space +
+      " AND attnum > 0 AND NOT attisdropped UNION ALL SELECT 2, pg_get_indexdef(indexrelid) || ' ' || "
+      "indisvalid "
+      "FROM pg_index JOIN pg_class c ON c.oid = indrelid WHERE relnamespace = " +
+      space +
+      " UNION ALL SELECT 3, format('%s %s %s %s', conrelid::regclass, conname, pg_get_constraintdef(oid), "
+      "convalidated) FROM pg_constraint WHERE connamespace = " +
+      space +
+      " UNION ALL SELECT 4, format('%s %s %s', tgrelid::regclass, tgname, tgenabled) FROM pg_trigger JOIN "
+      "pg_class c ON c.oid = tgrelid WHERE NOT tgisinternal AND relnamespace = " +
+      space +
+      " UNION ALL SELECT 5, 'run of ' || source || ': ' || state || ' ' || coalesce(root, 'no root') FROM "
+      "sluice.run WHERE state <> 'superseded'";
+  for (const QueryRow& relation : query(
+           conninfo,
+           "SELECT relkind, relname FROM pg_class WHERE relkind IN ('r', 'S') AND relnamespace = " + space)) {
+    const std::string name = literal(*relation[1]);
+    sql +=
+        *relation[0] == "S"
+            ? " UNION ALL SELECT 6, " + name + " || ' ' || last_value || ' ' || is_called FROM "
+            : " UNION ALL SELECT 7, " + name +
+                  " || ' ' || count(*) || ' ' || coalesce(md5(string_agg(t::text, E'\\n' ORDER BY t::text)), "
+                  "'') FROM ";
+    sql += quote_qualified(schema, *relation[1]) + " t";
+  }
   std::string text;
-  const auto add = [&](const std::string& sql) {
-    for (const QueryRow& row : query(conninfo, sql)) text += row.front().value_or("NULL") + "\n";
-  };
-  add("SELECT format('%s %s %s %s', attrelid::regclass, attname, format_type(atttypid, atttypmod), "
-      "attnotnull) FROM pg_attribute JOIN pg_class c ON c.oid = attrelid WHERE relkind IN ('r', 'v') AND "
-      "relnamespace = " +
-      space + " AND attnum > 0 AND NOT attisdropped ORDER BY 1");
-  add("SELECT pg_get_indexdef(indexrelid) || ' ' || indisvalid FROM pg_index JOIN pg_class c ON c.oid = "
-      "indrelid WHERE relnamespace = " +
-      space + " ORDER BY 1");
-  add("SELECT format('%s %s %s %s', conrelid::regclass, conname, pg_get_constraintdef(oid), convalidated) "
-      "FROM pg_constraint WHERE connamespace = " +
-      space + " ORDER BY 1");
-  add("SELECT 'run of ' || source || ': ' || state || ' ' || coalesce(root, 'no root') FROM sluice.run WHERE "
-      "state <> 'superseded' ORDER BY 1");
-  for (const QueryRow& sequence :
-       query(conninfo, "SELECT relname FROM pg_class WHERE relkind = 'S' AND relnamespace = " + space +
-                           " ORDER BY 1")) {
-    add("SELECT " + literal(*sequence[0]) + " || ' ' || last_value || ' ' || is_called FROM " +
-        quote_qualified(schema, *sequence[0]));
-  }
-  for (const QueryRow& table :
-       query(conninfo, "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = " + space +
-                           " ORDER BY 1")) {
-    add("SELECT " + literal(*table[0]) +
-        " || ' ' || count(*) || ' ' || coalesce(md5(string_agg(t::text, E'\\n' ORDER BY t::text)), '') "
-        "FROM " +
-        quote_qualified(schema, *table[0]) + " t");
-  }
+  for (const QueryRow& row : query(conninfo, sql + " ORDER BY 1, 2")) text += row[1].value_or("NULL") + "\n";
   return text;
 }
 

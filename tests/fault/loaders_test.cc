@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "fault/invariants.h"
+#include "fault/job.h"
 #include "support/conditions.h"
 #include "support/query.h"
 #include "support/seed.h"
@@ -41,7 +42,7 @@ class LoadersTest : public ::testing::Test {
   static std::vector<std::string> migrate(const fs::path& source, const std::string& target,
                                           const std::vector<std::string>& more = {}) {
     std::vector<std::string> words = {sluice_program(), "migrate", source, target,         "--progress",
-                                      "none",           "--jobs",  "1",    "--range-size", "256k"};
+                                      "none",           "--jobs",  "1",    "--range-size", "64k"};
     words.insert(words.end(), more.begin(), more.end());
     return words;
   }
@@ -79,6 +80,40 @@ TEST_F(LoadersTest, ThreeProcessesOfWhichOneDiesEveryTenthOfASecondLoadAMillionR
   }
   EXPECT_EQ(violations(target), std::vector<std::string>());
   EXPECT_EQ(picture_of(target), picture);
+}
+
+TEST_F(LoadersTest, AnotherPlanAndAnotherSourceAreRefusedWhileTheyAreAtWork) {
+  const std::string target = shared_test_server().create_database("at_work");
+  CommandOptions options;
+  options.environment.emplace_back("SLUICE_FAILPOINT", "after range:3:stop");
+  std::vector<std::string> command = migrate(source_, target);
+  command.front() = sluice_faults_program();
+  std::vector<RunningCommand> loaders;
+  loaders.reserve(3);
+  while (loaders.size() < 3) loaders.emplace_back(command, options);
+  for (const RunningCommand& loader : loaders) {
+    ASSERT_TRUE(wait_until([&] { return is_stopped(loader.pid()); })) << loader.err_so_far();
+  }
+
+  const CommandResult other_plan = run_command(migrate(source_, target, {"--narrow-ints"}));
+  EXPECT_EQ(other_plan.exit_status, 2) << other_plan.err;
+  EXPECT_TRUE(
+      contains(other_plan.err, "has another plan (other flags or version); repeat its flags to go on"))
+      << other_plan.err;
+  const fs::path copy = *folder_ / "copy.sqlite";
+  fs::copy_file(source_, copy);
+  const CommandResult other_source = run_command(migrate(copy, target));
+  EXPECT_EQ(other_source.exit_status, 20) << other_source.err;
+  EXPECT_TRUE(contains(other_source.err, "an unfinished run from " + source_.string())) << other_source.err;
+  EXPECT_TRUE(contains(other_source.err, "finish that run first")) << other_source.err;
+  EXPECT_EQ(violations(target), std::vector<std::string>());
+
+  for (RunningCommand& loader : loaders) loader.send(SIGCONT);
+  for (RunningCommand& loader : loaders) {
+    EXPECT_EQ(loader.wait().exit_status, 0) << loader.wait().err;
+  }
+  EXPECT_EQ(violations(target), std::vector<std::string>());
+  EXPECT_EQ(query_value(target, "SELECT count(*) FROM item"), "600000");
 }
 
 }  // namespace
