@@ -213,10 +213,10 @@ class Migration {
     }
     connect_target();
     Connection& connection = *connections_.front();
-    existing_ = read_target_catalog(connection, options_.schema);
+    existing_ = retries_.run([&] { return read_target_catalog(connection, options_.schema); });
     existing_.rebuild = options_.rebuild;
     // A run that goes on has looked at them when it began, and may be about to put some of them back.
-    if (!options_.restart && has_run(connection)) {
+    if (!options_.restart && retries_.run([&] { return has_run(connection); })) {
       for (auto& [name, table] : existing_.tables) table.obstacles.clear();
     }
     console_.say("loading rows only: keys, indexes, defaults, checks and views stay as the target has them");
@@ -227,7 +227,7 @@ class Migration {
     endpoint_ = open_target(target, options_.data_only ? LocalTarget::must_exist : LocalTarget::create);
     connect_lanes(1);
     Connection& connection = *connections_.front();
-    check_server(connection);
+    retries_.run([&] { check_server(connection); });
     report_.target_database = connection.database();
     report_.server_version = connection.server_version();
   }
