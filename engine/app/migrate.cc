@@ -142,7 +142,9 @@ class Migration {
     for (const TablePlan& table : plan_.tables) {
       for (const ColumnPlan& column : table.columns) {
         if (column.remark.empty() || ++remarks > kRemarksShown) continue;
-        console_.say(fmt::format("column {} of {}: {}", column.source, table.source, column.remark));
+        console_.note(
+            {.message = fmt::format("column {} of {}: {}", column.source, table.source, column.remark),
+             .table = table.source});
       }
     }
     if (remarks > kRemarksShown) {
@@ -206,6 +208,7 @@ class Migration {
     request.restart = options_.restart;
     request.rebuild = options_.rebuild;
     run_ = open_run(connection, request);
+    set_log_run(run_.run_id);
     // What the run took out of the way is known to the ledger alone.
     for (Step& step : list_rebuilds(connection, run_.run_id)) plan_.steps.push_back(std::move(step));
     if (run_.resumed) take_cuts_from_ledger();
@@ -301,7 +304,13 @@ class Migration {
                                     {"indexes", executed.indexes},
                                     {"constraints", executed.constraints},
                                     {"verify", executed.verify}}) {
-      if (use.wall > 0) explanation.phases.push_back({name, use});
+      if (use.wall <= 0) continue;
+      explanation.phases.push_back({name, use});
+      console_.record({.message = std::string(name) + " ended",
+                       .duration_s = use.wall,
+                       .rows = use.rows,
+                       .bytes = use.bytes,
+                       .phase = name});
     }
     explanation.tables_frozen = executed.tables_frozen;
   }
@@ -337,7 +346,8 @@ class Migration {
       compared.push_back(std::move(*table.comparison));
       report_.tables[i].verified = compared[i].level != Level::count && compared[i].equal;
       if (!compared[i].note.empty() && options_.verify == VerifyMode::server) {
-        console_.say(fmt::format("table {}: {}", plan_.tables[i].source, compared[i].note));
+        console_.note({.message = fmt::format("table {}: {}", plan_.tables[i].source, compared[i].note),
+                       .table = plan_.tables[i].source});
       }
     }
     name_differences(leaves, compared, ranges);
@@ -463,7 +473,9 @@ class Migration {
       std::cout << "rejected rows are in " << path.string() << " and in sluice.failure\n";
     } else {
       // The run is complete and the rows are safe in the ledger; a folder that takes no file changes neither.
-      console_.say("sluice: cannot write " + path.string() + "; the rejected rows are in sluice.failure");
+      console_.note(
+          {.level = LogLevel::warning,
+           .message = "cannot write " + path.string() + "; the rejected rows are in sluice.failure"});
     }
   }
 
@@ -510,7 +522,7 @@ class Migration {
     try {
       write_file(std::filesystem::path(options_.report_directory) / "report.json", report_json(report_));
     } catch (const Error& second) {
-      console_.say("sluice: " + second.describe());
+      console_.note(event_of(LogLevel::warning, second));
     }
   }
 

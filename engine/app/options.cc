@@ -9,6 +9,7 @@
 #include <cctype>
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -100,6 +101,12 @@ Options within_memory(Options options) {
   return options;
 }
 
+void add_log_format(CLI::App& app, CommonOptions& options) {
+  add_choice<LogFormat>(app, "--log-format", options.log_format, choices_in(kLogFormatWords),
+                        "Lines on stderr: text, or json, one object a line [text]")
+      ->type_name("FORMAT");
+}
+
 // The flags that decide the plan: those of migrate, plan and inspect.
 void add_planning_options(CLI::App& app, PlanningOptions& options) {
   options.jobs = default_jobs();
@@ -149,6 +156,7 @@ void add_planning_options(CLI::App& app, PlanningOptions& options) {
       {{"auto", ProgressMode::automatic}, {"plain", ProgressMode::plain}, {"none", ProgressMode::none}},
       "auto (a live line on a terminal), plain or none [auto]")
       ->type_name("MODE");
+  add_log_format(app, options);
 }
 
 void add_source(CLI::App& app, std::string& source) {
@@ -247,6 +255,7 @@ void add_verify_options(CLI::App& app, VerifyOptions& options) {
       {{"auto", ProgressMode::automatic}, {"plain", ProgressMode::plain}, {"none", ProgressMode::none}},
       "auto (a live line on a terminal), plain or none [auto]")
       ->type_name("MODE");
+  add_log_format(app, options);
 }
 
 void add_plan_options(CLI::App& app, PlanFileOptions& options) {
@@ -462,6 +471,21 @@ std::uint64_t parse_size(const std::string& text) {
   return number * found->second;
 }
 
+LogFormat early_log_format(int argc, const char* const* argv) {
+  std::string_view word;
+  if (const char* variable = std::getenv(environment_name("log-format").c_str())) word = variable;
+  constexpr std::string_view kFlag = "--log-format";
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view given = argv[i];
+    if (given == kFlag && i + 1 < argc) word = argv[i + 1];
+    if (given.starts_with(kFlag) && given.substr(kFlag.size()).starts_with('=')) {
+      word = given.substr(kFlag.size() + 1);
+    }
+  }
+  const LogFormat* format = value_of<LogFormat>(kLogFormatWords, word);
+  return format == nullptr ? LogFormat::text : *format;
+}
+
 Command parse_command_line(int argc, const char* const* argv) {
   CLI::App app("sluice moves a SQLite database into PostgreSQL, and proves that every row arrived.",
                "sluice");
@@ -525,6 +549,7 @@ Command parse_command_line(int argc, const char* const* argv) {
   CLI::App* status_command =
       app.add_subcommand("status", "Show runs, ranges, rates and failures from the ledger");
   add_target(*status_command, status.target, "The PostgreSQL database, or local:DIR")->required();
+  add_log_format(*status_command, status);
 
   std::string config_file;
   for (CLI::App* command : {migrate_command, inspect_command, plan_command, verify_command, status_command}) {

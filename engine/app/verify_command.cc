@@ -92,7 +92,8 @@ class Verification {
     }
     tables_from_ledger_ = report_.tables.size();
     if (!scanned.empty()) plan_from_target(scanned);
-    for (const Finding& finding : findings_) console_.say("sluice: " + describe(finding));
+    for (const Finding& finding : findings_)
+      console_.note({.level = LogLevel::error, .message = describe(finding), .table = finding.table});
     if (!findings_.empty()) {
       throw Error(
           Fault::target_refused,
@@ -165,7 +166,8 @@ class Verification {
   bool take_from_ledger(const Loaded& loaded) {
     const RunRecord& run = loaded.run;
     const auto read_both = [&](const std::string& why) {
-      console_.say("table " + loaded.table.source + ": " + why + "; both sides are read");
+      console_.note({.message = "table " + loaded.table.source + ": " + why + "; both sides are read",
+                     .table = loaded.table.source});
       return false;
     };
     if (run.state == RunState::loading) {
