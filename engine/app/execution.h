@@ -9,6 +9,7 @@
 
 #include "engine/app/console.h"
 #include "engine/app/explain.h"
+#include "engine/app/metrics.h"
 #include "engine/app/options.h"
 #include "engine/app/table_read_back.h"
 #include "engine/model/plan.h"
@@ -33,6 +34,7 @@ struct ExecutionWork {
   std::size_t index_jobs = 1;            // indexes, or validations, at the same time
   VerifyMode verify = VerifyMode::full;
   RangeSinkOptions sink;
+  RunMetrics* metrics = nullptr;
 };
 
 struct ExecutedTable {

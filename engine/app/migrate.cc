@@ -14,6 +14,7 @@
 #include "engine/app/differences.h"
 #include "engine/app/endpoints.h"
 #include "engine/app/execution.h"
+#include "engine/app/metrics.h"
 #include "engine/app/objects.h"
 #include "engine/app/plan_file.h"
 #include "engine/app/plan_record.h"
@@ -85,16 +86,13 @@ class Migration {
       prepare_report_directory(options_.report_directory);
       remove_old_reports();
     }
+    if (!options_.metrics_file.empty() && !options_.dry_run) {
+      metrics_file_.emplace(options_.metrics_file, metrics_, console_);
+    }
     try {
-      if (options_.data_only) read_existing_tables();
-      make_plan();
-      if (options_.dry_run) print_plan();
-      refuse_findings(plan_, console_);
-      if (options_.dry_run) return 0;
-      if (connections_.empty()) connect_target();
-      begin();
-      execute_plan();
-      return conclude();
+      const int exit_status = run_to_the_end();
+      end_metrics(exit_status);
+      return exit_status;
     } catch (const Error& error) {
       report_failure(error);
       throw;
@@ -105,9 +103,26 @@ class Migration {
   }
 
  private:
+  int run_to_the_end() {
+    if (options_.data_only) read_existing_tables();
+    make_plan();
+    if (options_.dry_run) print_plan();
+    refuse_findings(plan_, console_);
+    if (options_.dry_run) return 0;
+    if (connections_.empty()) connect_target();
+    begin();
+    execute_plan();
+    return conclude();
+  }
+
+  void end_metrics(int exit_status) {
+    if (metrics_file_) metrics_file_->end(exit_status);
+  }
+
   [[nodiscard]] bool writes_report() const { return !options_.report_directory.empty() && !options_.dry_run; }
 
   void make_plan() {
+    metrics_.set_phase("profile");
     PlannedSource planned = plan_source(options_, options_.data_only ? &existing_ : nullptr, console_, stop_);
     snapshot_ = std::move(planned.snapshot);
     plan_ = std::move(planned.plan);
@@ -209,6 +224,8 @@ class Migration {
     request.rebuild = options_.rebuild;
     run_ = open_run(connection, request);
     set_log_run(run_.run_id);
+    metrics_.set_run(run_.run_id, snapshot_->path());
+    metrics_.set_tables(plan_);
     // What the run took out of the way is known to the ledger alone.
     for (Step& step : list_rebuilds(connection, run_.run_id)) plan_.steps.push_back(std::move(step));
     if (run_.resumed) take_cuts_from_ledger();
@@ -262,6 +279,7 @@ class Migration {
       work.connections.push_back(connection.get());
     work.jobs = options_.jobs;
     work.index_jobs = index_jobs;
+    work.metrics = &metrics_;
     work.verify = options_.verify;
     work.sink.server_sums = options_.verify == VerifyMode::server;
     if (options_.memory.limited()) {
@@ -359,15 +377,19 @@ class Migration {
     constexpr std::uint64_t kRowsNamed = 20;
     DifferenceWork work;
     bool any = false;
+    std::size_t differing_ranges = 0;
     for (std::size_t i = 0; i < compared.size(); ++i) {
       if (!compared[i].equal) {
-        differences_.push_back(
-            describe_difference(*connections_.front(), plan_.tables[i], ranges[i], leaves[i], compared[i]));
+        const auto [text, count] =
+            describe_difference(*connections_.front(), plan_.tables[i], ranges[i], leaves[i], compared[i]);
+        differences_.push_back(text);
+        differing_ranges += count;
       }
       work.leaves.push_back(compared[i].differing);
       work.rows_target.push_back(compared[i].differing_rows);
       any |= !compared[i].differing.empty();
     }
+    metrics_.set_mismatched_ranges(differing_ranges);
     if (!any) return;
     work.snapshot = snapshot_.get();
     work.tables = &plan_.tables;
@@ -508,6 +530,7 @@ class Migration {
   // Best effort: the run has failed already, and that error matters more than another one.
   void report_failure(const Error& error) {
     console_.end_phase();
+    end_metrics(exit_status_of(error.fault()));
     if (!writes_report()) return;
     report_.exit_status = exit_status_of(error.fault());
     report_.status = report_.exit_status == exit_status_of(Fault::interrupted) ? "interrupted" : "failed";
@@ -530,6 +553,8 @@ class Migration {
   const StopRequest& stop_;
   const Stopwatch total_;
   Console console_;
+  RunMetrics metrics_;
+  std::optional<MetricsFile> metrics_file_;  // where one is asked for
   Report report_;
   MigrationPlan plan_;
   TargetCatalog existing_;  // with --data-only

@@ -196,6 +196,10 @@ void add_migrate_options(CLI::App& app, MigrateOptions& options) {
   app.add_option("--report", options.report_directory,
                  "Write report.json, schema.sql and, where rows were rejected, rejects.jsonl")
       ->type_name("DIR");
+  app.add_option("--metrics-file", options.metrics_file,
+                 "Write numbers for Prometheus every 5 seconds, for the textfile collector of\n"
+                 "node_exporter")
+      ->type_name("FILE");
 }
 
 void add_verify_options(CLI::App& app, VerifyOptions& options) {

@@ -62,6 +62,7 @@ struct MigrateOptions : PlanningOptions {
   // Create tables and everything that belongs to them, and load no rows.
   bool schema_only = false;
   std::string report_directory;  // empty: none
+  std::string metrics_file;      // empty: none
 };
 
 struct PlanFileOptions : PlanningOptions {
