@@ -174,7 +174,7 @@ std::string RunMetrics::text() {
   text.sample({}, number(last_live_.rows_read_back));
   if (mismatched_ranges_) {
     text.begin("sluice_verify_mismatched_ranges", MetricType::gauge,
-               "Ranges whose rows in the target are not those that were loaded.");
+               "Ranges that have a part in a leaf that differs from what was loaded.");
     text.sample({}, number(*mismatched_ranges_));
   }
   text.begin("sluice_phase", MetricType::gauge, "1 for what is under way.");

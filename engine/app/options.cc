@@ -551,9 +551,16 @@ Command parse_command_line(int argc, const char* const* argv) {
 
   StatusOptions status;
   CLI::App* status_command =
-      app.add_subcommand("status", "Show runs, ranges, rates and failures from the ledger");
+      app.add_subcommand("status", "Show runs, who works on them, ranges, rates and failures");
   add_target(*status_command, status.target, "The PostgreSQL database, or local:DIR")->required();
+  status_command->add_flag("--json", status.json, "Print one JSON object instead of lines");
   add_log_format(*status_command, status);
+  status_command->footer(
+      "Works beside a run, from any terminal: what is done, who is at it, how fast, and what is left. The "
+      "role\n"
+      "needs USAGE on schema sluice and SELECT on its tables; pg_read_all_stats shows more of other "
+      "roles.\n\n" +
+      environment);
 
   std::string config_file;
   for (CLI::App* command : {migrate_command, inspect_command, plan_command, verify_command, status_command}) {

@@ -98,6 +98,7 @@ struct VerifyOptions : PlanningOptions {
 
 struct StatusOptions : CommonOptions {
   std::string target;
+  bool json = false;
 };
 
 // Help or version text to print and be done.
