@@ -24,6 +24,7 @@
 #include "engine/app/verification.h"
 #include "engine/app/version.h"
 #include "engine/model/error.h"
+#include "engine/model/fingerprint.h"
 #include "engine/plan/ddl.h"
 #include "engine/plan/planner.h"
 #include "io/postgres/rebuild.h"
@@ -171,10 +172,19 @@ class Migration {
     if (!ledger_exists(connection)) return false;
     std::error_code ignored;  // a missing file is the snapshot's to report
     const std::string source = std::filesystem::weakly_canonical(source_path(options_.source), ignored);
-    const std::vector<RunRecord> runs = list_runs(connection);
-    return std::any_of(runs.begin(), runs.end(), [&](const RunRecord& run) {
-      return run.source == source && run.schema == options_.schema && run.state != RunState::superseded;
+    std::vector<RunRecord> runs = list_runs(connection);
+    std::erase_if(runs, [&](const RunRecord& run) {
+      return run.schema != options_.schema || run.state == RunState::superseded;
     });
+    const auto any = [&](const auto& is_meant) { return std::any_of(runs.begin(), runs.end(), is_meant); };
+    if (any([&](const RunRecord& run) { return run.source == source; })) return true;
+    if (runs.empty()) return false;
+    try {
+      const Snapshot copy(source_path(options_.source), 1);
+      return any([&](const RunRecord& run) { return same_state(run.fingerprint, copy.fingerprint()); });
+    } catch (const Error&) {
+      return false;  // for the snapshot of the run to report
+    }
   }
 
   void print_plan() const { std::cout << plan_script_of(plan_) << std::flush; }
@@ -431,6 +441,12 @@ class Migration {
       throw Error(Fault::source_changed,
                   "the source was overwritten while it was read, by something that ignores locks",
                   "copy it where nobody writes to it and load it again with --restart");
+    }
+    if (snapshot_->replaced()) {
+      console_.note({.level = LogLevel::warning,
+                     .message =
+                         "the source was replaced or removed while it was read; what was loaded is the "
+                         "file that was there when the run began"});
     }
     const bool compared = options_.verify == VerifyMode::full || options_.verify == VerifyMode::server;
     RunState state = compared ? RunState::verified : RunState::loaded;
