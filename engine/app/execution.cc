@@ -68,12 +68,16 @@ class Execution {
         lanes_, sources(), load_clock_, *work_.retries,
         [this](const std::optional<RangeSeal>& seal) {
           if (seal) note(*seal);
+          work_.metrics->range_done(seal);
           ranges_done_.fetch_add(1, std::memory_order_relaxed);
         },
         [this](const Error& error) { return note_damage(error); });
     const std::vector<JobId> loaded = add_ranges(load, ranges);
     add_steps(steps, loaded);
+    steps_before_ = steps.size() - indexes_left_ - steps_left_;
     for (std::size_t table = 0; table < plan_.tables.size(); ++table) add_verification(table, loaded[table]);
+    work_.metrics->set_ranges(ranges.size(), ranges.size() - ranges_left_);
+    const RunMetrics::Watch watch(*work_.metrics, [this] { return live_numbers(); });
     {
       const Ticker ticker(console_.interval_seconds(), [this] { show_progress(); });
       console_.begin_phase();
@@ -301,6 +305,22 @@ class Execution {
     graph_.add(std::move(compare));
   }
 
+  // Any thread, while the lanes are at work.
+  [[nodiscard]] RunMetrics::Live live_numbers() const {
+    RunMetrics::Live live;
+    for (const LaneMeter& meter : meters_) {
+      live.rows_sent += meter.rows.load(std::memory_order_relaxed);
+      live.bytes_sent += meter.bytes.load(std::memory_order_relaxed);
+    }
+    live.ranges_in_flight = graph_.running(kLoad);
+    const std::size_t done =
+        indexes_done_.load(std::memory_order_relaxed) + steps_done_.load(std::memory_order_relaxed);
+    live.steps_done = steps_before_ + done;
+    live.steps_left = indexes_left_ + steps_left_ - done;
+    live.rows_read_back = verified_.rows();
+    return live;
+  }
+
   // ---- progress: called by the ticker's thread alone ----
 
   void show_progress() {
@@ -339,6 +359,7 @@ class Execution {
   void show(const std::string& phase) {
     if (shown_ == phase) return;
     shown_ = phase;
+    work_.metrics->set_phase(phase);
     console_.begin_phase();
   }
 
@@ -368,6 +389,7 @@ class Execution {
   std::size_t ranges_left_ = 0;
   std::size_t indexes_left_ = 0;
   std::size_t steps_left_ = 0;
+  std::size_t steps_before_ = 0;  // done by an earlier call
   std::atomic<std::size_t> ranges_done_{0};
   std::atomic<std::size_t> indexes_done_{0};
   std::atomic<std::size_t> steps_done_{0};

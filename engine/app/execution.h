@@ -10,6 +10,7 @@
 #include "engine/app/console.h"
 #include "engine/app/damage.h"
 #include "engine/app/explain.h"
+#include "engine/app/metrics.h"
 #include "engine/app/options.h"
 #include "engine/app/table_read_back.h"
 #include "engine/model/plan.h"
@@ -39,6 +40,7 @@ struct ExecutionWork {
   // Tables that cannot be read to their end: what is known already, and what is found. They get no further
   // than their last range.
   Damage* damage = nullptr;
+  RunMetrics* metrics = nullptr;
 };
 
 struct ExecutedTable {

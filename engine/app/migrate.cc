@@ -16,6 +16,7 @@
 #include "engine/app/differences.h"
 #include "engine/app/endpoints.h"
 #include "engine/app/execution.h"
+#include "engine/app/metrics.h"
 #include "engine/app/objects.h"
 #include "engine/app/plan_file.h"
 #include "engine/app/plan_record.h"
@@ -26,6 +27,7 @@
 #include "engine/app/version.h"
 #include "engine/model/error.h"
 #include "engine/model/failpoint.h"
+#include "engine/model/fingerprint.h"
 #include "engine/plan/ddl.h"
 #include "engine/plan/planner.h"
 #include "engine/run/retries.h"
@@ -95,15 +97,13 @@ class Migration {
       prepare_report_directory(options_.report_directory);
       remove_old_reports();
     }
+    if (!options_.metrics_file.empty() && !options_.dry_run) {
+      metrics_file_.emplace(options_.metrics_file, metrics_, console_);
+    }
     try {
-      if (options_.data_only) read_existing_tables();
-      make_plan();
-      if (options_.dry_run) print_plan();
-      refuse_findings(plan_, console_);
-      if (options_.dry_run) return 0;
-      if (connections_.empty()) connect_target();
-      begin();
-      return finish();
+      const int exit_status = run_to_the_end();
+      end_metrics(exit_status);
+      return exit_status;
     } catch (const Error& error) {
       // What fails after everything was cancelled failed because of that.
       const bool cancelled = stop_.stopped_now() && error.fault() != Fault::internal;
@@ -134,20 +134,40 @@ class Migration {
   // Whoever watches wants to know that it goes on, but not of every lane: a server that goes down takes all
   // of them with it.
   void say_retry(const Retries::Notice& notice) {
+    metrics_.copy_retried(notice.error->sqlstate());
     constexpr auto kSilence = std::chrono::seconds(2);
     const std::lock_guard lock(retry_said_mutex_);
     const auto now = std::chrono::steady_clock::now();
     if (retry_said_ && now - *retry_said_ < kSilence) return;
     retry_said_ = now;
     const Error& error = *notice.error;
-    console_.say(fmt::format("{}{}; trying again in {:.1f} s", error.what(),
-                             error.sqlstate().empty() ? "" : " [" + error.sqlstate() + "]",
-                             notice.wait_seconds));
+    LogEvent event = event_of(LogLevel::warning, error);
+    event.message =
+        fmt::format("{}{}; trying again in {:.1f} s", error.what(),
+                    error.sqlstate().empty() ? "" : " [" + error.sqlstate() + "]", notice.wait_seconds);
+    event.attempt = static_cast<unsigned>(notice.attempt);
+    console_.note(event);
+  }
+
+  int run_to_the_end() {
+    if (options_.data_only) read_existing_tables();
+    make_plan();
+    if (options_.dry_run) print_plan();
+    refuse_findings(plan_, console_);
+    if (options_.dry_run) return 0;
+    if (connections_.empty()) connect_target();
+    begin();
+    return finish();
+  }
+
+  void end_metrics(int exit_status) {
+    if (metrics_file_) metrics_file_->end(exit_status);
   }
 
   [[nodiscard]] bool writes_report() const { return !options_.report_directory.empty() && !options_.dry_run; }
 
   void make_plan() {
+    metrics_.set_phase("profile");
     PlannedSource planned =
         plan_source(options_, options_.data_only ? &existing_ : nullptr, console_, stop_, &damage_);
     // Nothing but the plan is at stake, and that would be one of a part of the table.
@@ -185,7 +205,9 @@ class Migration {
     for (const TablePlan& table : plan_.tables) {
       for (const ColumnPlan& column : table.columns) {
         if (column.remark.empty() || ++remarks > kRemarksShown) continue;
-        console_.say(fmt::format("column {} of {}: {}", column.source, table.source, column.remark));
+        console_.note(
+            {.message = fmt::format("column {} of {}: {}", column.source, table.source, column.remark),
+             .table = table.source});
       }
     }
     if (remarks > kRemarksShown) {
@@ -197,10 +219,19 @@ class Migration {
     if (!ledger_exists(connection)) return false;
     std::error_code ignored;  // a missing file is the snapshot's to report
     const std::string source = std::filesystem::weakly_canonical(source_path(options_.source), ignored);
-    const std::vector<RunRecord> runs = list_runs(connection);
-    return std::any_of(runs.begin(), runs.end(), [&](const RunRecord& run) {
-      return run.source == source && run.schema == options_.schema && run.state != RunState::superseded;
+    std::vector<RunRecord> runs = list_runs(connection);
+    std::erase_if(runs, [&](const RunRecord& run) {
+      return run.schema != options_.schema || run.state == RunState::superseded;
     });
+    const auto any = [&](const auto& is_meant) { return std::any_of(runs.begin(), runs.end(), is_meant); };
+    if (any([&](const RunRecord& run) { return run.source == source; })) return true;
+    if (runs.empty()) return false;
+    try {
+      const Snapshot copy(source_path(options_.source), 1);
+      return any([&](const RunRecord& run) { return same_state(run.fingerprint, copy.fingerprint()); });
+    } catch (const Error&) {
+      return false;  // for the snapshot of the run to report
+    }
   }
 
   void print_plan() const { std::cout << plan_script_of(plan_) << std::flush; }
@@ -250,6 +281,9 @@ class Migration {
     request.rebuild = options_.rebuild;
     // When the answer to its COMMIT got lost, the second time finds the run that the first one began.
     run_ = retries_.run([&] { return open_run(connection, request); });
+    set_log_run(run_.run_id);
+    metrics_.set_run(run_.run_id, snapshot_->path());
+    metrics_.set_tables(plan_);
     retries_.run([&] { take_run(connection); });
   }
 
@@ -327,6 +361,7 @@ class Migration {
       work.connections.push_back(connection.get());
     work.jobs = options_.jobs;
     work.index_jobs = index_jobs;
+    work.metrics = &metrics_;
     work.verify = options_.verify;
     work.sink.server_sums = options_.verify == VerifyMode::server;
     if (options_.memory.limited()) {
@@ -367,16 +402,18 @@ class Migration {
       if (!table.comparison) continue;
       report_.tables[i].verified = table.comparison->level != Level::count && table.comparison->equal;
       if (table.comparison->equal) continue;
-      console_.say("different: " + describe_difference(*connections_.front(), plan_.tables[i],
-                                                       table.range_pointers(), *table.leaves,
-                                                       *table.comparison));
+      const auto [text, count] = describe_difference(
+          *connections_.front(), plan_.tables[i], table.range_pointers(), *table.leaves, *table.comparison);
+      console_.say("different: " + text);
     }
   }
 
   [[noreturn]] void throw_damage() {
     const std::vector<Error> damage = damage_.list();
     for (const Error& error : damage) {
-      console_.say(fmt::format("sluice: table {}: {}", error.where().table, error.what()));
+      LogEvent event = event_of(LogLevel::error, error);
+      event.message = fmt::format("table {}: {}", error.where().table, error.what());
+      console_.note(event);
     }
     throw Error(
         Fault::source_unreadable,
@@ -403,7 +440,13 @@ class Migration {
                                     {"indexes", executed.indexes},
                                     {"constraints", executed.constraints},
                                     {"verify", executed.verify}}) {
-      if (use.wall > 0) explanation.phases.push_back({name, use});
+      if (use.wall <= 0) continue;
+      explanation.phases.push_back({name, use});
+      console_.record({.message = std::string(name) + " ended",
+                       .duration_s = use.wall,
+                       .rows = use.rows,
+                       .bytes = use.bytes,
+                       .phase = name});
     }
     explanation.tables_frozen = executed.tables_frozen;
   }
@@ -439,7 +482,8 @@ class Migration {
       compared.push_back(std::move(*table.comparison));
       report_.tables[i].verified = compared[i].level != Level::count && compared[i].equal;
       if (!compared[i].note.empty() && options_.verify == VerifyMode::server) {
-        console_.say(fmt::format("table {}: {}", plan_.tables[i].source, compared[i].note));
+        console_.note({.message = fmt::format("table {}: {}", plan_.tables[i].source, compared[i].note),
+                       .table = plan_.tables[i].source});
       }
     }
     retries_.run([&] { name_differences(leaves, compared, ranges); });
@@ -452,15 +496,19 @@ class Migration {
     differences_.clear();
     DifferenceWork work;
     bool any = false;
+    std::size_t differing_ranges = 0;
     for (std::size_t i = 0; i < compared.size(); ++i) {
       if (!compared[i].equal) {
-        differences_.push_back(
-            describe_difference(*connections_.front(), plan_.tables[i], ranges[i], leaves[i], compared[i]));
+        const auto [text, count] =
+            describe_difference(*connections_.front(), plan_.tables[i], ranges[i], leaves[i], compared[i]);
+        differences_.push_back(text);
+        differing_ranges += count;
       }
       work.leaves.push_back(compared[i].differing);
       work.rows_target.push_back(compared[i].differing_rows);
       any |= !compared[i].differing.empty();
     }
+    metrics_.set_mismatched_ranges(differing_ranges);
     if (!any) return;
     work.snapshot = snapshot_.get();
     work.tables = &plan_.tables;
@@ -502,6 +550,12 @@ class Migration {
       throw Error(Fault::source_changed,
                   "the source was overwritten while it was read, by something that ignores locks",
                   "copy it where nobody writes to it and load it again with --restart");
+    }
+    if (snapshot_->replaced()) {
+      console_.note({.level = LogLevel::warning,
+                     .message =
+                         "the source was replaced or removed while it was read; what was loaded is the "
+                         "file that was there when the run began"});
     }
     const bool compared = options_.verify == VerifyMode::full || options_.verify == VerifyMode::server;
     RunState state = compared ? RunState::verified : RunState::loaded;
@@ -574,7 +628,9 @@ class Migration {
       std::cout << "rejected rows are in " << path.string() << " and in sluice.failure\n";
     } else {
       // The run is complete and the rows are safe in the ledger; a folder that takes no file changes neither.
-      console_.say("sluice: cannot write " + path.string() + "; the rejected rows are in sluice.failure");
+      console_.note(
+          {.level = LogLevel::warning,
+           .message = "cannot write " + path.string() + "; the rejected rows are in sluice.failure"});
     }
   }
 
@@ -610,6 +666,7 @@ class Migration {
   // Best effort: the run has failed already, and that error matters more than another one.
   void report_failure(const Error& error) {
     console_.end_phase();
+    end_metrics(exit_status_of(error.fault()));
     if (!writes_report()) return;
     report_.exit_status = exit_status_of(error.fault());
     report_.status = report_.exit_status == exit_status_of(Fault::interrupted) ? "interrupted" : "failed";
@@ -624,7 +681,7 @@ class Migration {
     try {
       write_file(std::filesystem::path(options_.report_directory) / "report.json", report_json(report_));
     } catch (const Error& second) {
-      console_.say("sluice: " + second.describe());
+      console_.note(event_of(LogLevel::warning, second));
     }
   }
 
@@ -637,6 +694,8 @@ class Migration {
   std::optional<std::chrono::steady_clock::time_point> retry_said_;
   Retries retries_;
   Canceller canceller_;
+  RunMetrics metrics_;
+  std::optional<MetricsFile> metrics_file_;  // where one is asked for
   Report report_;
   MigrationPlan plan_;
   TargetCatalog existing_;  // with --data-only

@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "engine/app/log.h"
 #include "engine/app/memory_budget.h"
 #include "engine/plan/mapping.h"
 
@@ -26,8 +27,12 @@ enum class ProgressMode : std::uint8_t { automatic, plain, none };
 enum class ExistingTables : std::uint8_t { fail, truncate, drop };
 enum class PlanFormat : std::uint8_t { toml, sql };
 
+struct CommonOptions {
+  LogFormat log_format = LogFormat::text;
+};
+
 // What decides the plan: the same for migrate, plan and inspect.
-struct PlanningOptions {
+struct PlanningOptions : CommonOptions {
   std::string source;  // a path, or sqlite:///path
 
   // Readers of the source, and connections that load at the same time. Each of those sleeps in its socket
@@ -62,6 +67,7 @@ struct MigrateOptions : PlanningOptions {
   std::chrono::milliseconds retry_for = std::chrono::minutes(5);
   // How long a stopped run may take to finish what is under way.
   std::chrono::milliseconds grace = std::chrono::seconds(20);
+  std::string metrics_file;      // empty: none
 };
 
 struct PlanFileOptions : PlanningOptions {
@@ -95,8 +101,9 @@ struct VerifyOptions : PlanningOptions {
   bool repair_without_key = false;
 };
 
-struct StatusOptions {
+struct StatusOptions : CommonOptions {
   std::string target;
+  bool json = false;
 };
 
 // Help or version text to print and be done.
@@ -109,6 +116,10 @@ using Command =
 
 // Throws Error (usage) with one clear line for anything it does not understand.
 Command parse_command_line(int argc, const char* const* argv);
+
+// What the command line or the environment asks for, found without understanding the rest: for what is wrong
+// with the rest. The file of --config may be what is wrong and is not looked at.
+LogFormat early_log_format(int argc, const char* const* argv);
 
 // "64MB", "32 MiB", "1g", "5000000". Throws Error (usage).
 std::uint64_t parse_size(const std::string& text);

@@ -48,7 +48,8 @@ int write_plan(const PlanFileOptions& options, const StopRequest& stop) {
   } else {
     write_file(options.output, text);
   }
-  for (const Finding& finding : planned.plan.findings) console.say("sluice: " + describe(finding));
+  for (const Finding& finding : planned.plan.findings)
+    console.note({.level = LogLevel::error, .message = describe(finding), .table = finding.table});
   return planned.plan.findings.empty() ? 0 : exit_status_of(Fault::usage);
 }
 

@@ -199,7 +199,8 @@ PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* e
 
 void refuse_findings(const MigrationPlan& plan, Console& console) {
   if (plan.findings.empty()) return;
-  for (const Finding& finding : plan.findings) console.say("sluice: " + describe(finding));
+  for (const Finding& finding : plan.findings)
+    console.note({.level = LogLevel::error, .message = describe(finding), .table = finding.table});
   throw Error(Fault::usage,
               plan.findings.size() == 1
                   ? std::string("the finding above must be decided before the first row moves")

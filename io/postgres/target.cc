@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/model/failpoint.h"
+#include "engine/model/fingerprint.h"
 #include "engine/model/quote.h"
 #include "io/postgres/copy_stream.h"
 #include "io/postgres/rebuild.h"
@@ -192,6 +193,26 @@ std::optional<ServerLog> server_log(Connection& connection) {
   }
 }
 
+namespace {
+
+// REQUIRES: the two are not the same state.
+Error source_changed(const RunRecord& run, const std::string& fingerprint) {
+  const std::vector<std::string> differences = fingerprint_differences(run.fingerprint, fingerprint);
+  if (differences == std::vector<std::string>{"mtime"}) {
+    return Error(Fault::source_changed,
+                 "the source was written to at another time than the file that the run of " + run.started_at +
+                     " UTC began with",
+                 "if it is a copy, make it with cp -p or rsync -t, which keep that time; otherwise stop the "
+                 "writer and load again from the beginning with --restart");
+  }
+  return Error(Fault::source_changed,
+               "the source was written to since the run began on " + run.started_at + " UTC (it differs in " +
+                   joined(differences) + ")",
+               "stop the writer and load again from the beginning with --restart");
+}
+
+}  // namespace
+
 OpenRun open_run(Connection& connection, const RunRequest& request) {
   // Ranges that a crash takes back can be loaded again, but not a run that the ledger does not know any more.
   Transaction transaction(connection, "SET LOCAL synchronous_commit = on");
@@ -203,8 +224,13 @@ OpenRun open_run(Connection& connection, const RunRequest& request) {
   std::optional<RunRecord> unfinished;  // the newest one that is not done, whatever its plan
   std::optional<RunRecord> newest;
   for (const RunRecord& run : list_runs(connection)) {
-    if (run.source != request.source || run.schema != request.plan->schema) continue;
-    if (run.state == RunState::superseded) continue;
+    if (run.schema != request.plan->schema || run.state == RunState::superseded) continue;
+    if (run.source != request.source) {
+      // A copy, perhaps on another host: what counts is what it holds. But the tables of a complete run,
+      // which may be in use, are not dropped for the sake of a file that has never been loaded by this name.
+      if (!same_state(run.fingerprint, request.fingerprint)) continue;
+      if (request.restart && finished(run.state)) continue;
+    }
     if (run.plan_hash == request.plan_hash) same_plan = run;
     if (!finished(run.state)) unfinished = run;
     newest = run;
@@ -217,10 +243,8 @@ OpenRun open_run(Connection& connection, const RunRequest& request) {
     unfinished.reset();
     same_plan.reset();
   }
-  if (unfinished && unfinished->fingerprint != request.fingerprint) {
-    throw Error(Fault::source_changed,
-                "the source was written to since the run began on " + unfinished->started_at + " UTC",
-                "stop the writer and load again from the beginning with --restart");
+  if (unfinished && !same_state(unfinished->fingerprint, request.fingerprint)) {
+    throw source_changed(*unfinished, request.fingerprint);
   }
   if (unfinished && unfinished->plan_hash != request.plan_hash) {
     throw Error(
@@ -228,7 +252,7 @@ OpenRun open_run(Connection& connection, const RunRequest& request) {
         "an unfinished run of " + unfinished->started_at + " UTC has another plan (other flags or version)",
         "repeat its flags to go on, or load again from the beginning with --restart");
   }
-  if (same_plan && same_plan->fingerprint == request.fingerprint) {
+  if (same_plan && same_state(same_plan->fingerprint, request.fingerprint)) {
     // Whoever asks for the tables to be replaced after a complete run wants another one.
     const bool again = finished(same_plan->state) && request.handling != TableHandling::fail;
     if (!again) {
@@ -238,7 +262,9 @@ OpenRun open_run(Connection& connection, const RunRequest& request) {
   }
   if (same_plan && request.handling == TableHandling::fail) {
     throw Error(Fault::target_refused,
-                "this source was loaded on " + same_plan->started_at + " UTC and has changed since",
+                "this source was loaded on " + same_plan->started_at +
+                    " UTC and has changed since (it differs in " +
+                    joined(fingerprint_differences(same_plan->fingerprint, request.fingerprint)) + ")",
                 "load it anew with --restart or --table-handling drop");
   }
   OpenRun run;

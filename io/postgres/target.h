@@ -32,7 +32,7 @@ struct RunRequest {
   std::vector<std::string> create_table_sql;  // one per table of the plan
   std::vector<std::string> table_plans;       // the same, as JSON for the ledger
   std::string source;
-  std::string fingerprint;
+  std::string fingerprint;  // engine/model/fingerprint.h
   std::string plan_hash;
   std::string version;
   TableHandling handling = TableHandling::fail;

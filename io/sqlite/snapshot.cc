@@ -11,6 +11,7 @@
 
 #include "io/sqlite/catalog.h"
 #include "io/sqlite/outline.h"
+#include "io/sqlite/page_sample.h"
 #include "io/sqlite/wal.h"
 
 namespace sluice {
@@ -79,6 +80,7 @@ Snapshot::Snapshot(const std::filesystem::path& file, std::size_t readers, Agree
     for (const auto& reader : readers_) reader->connection.pin();
     take_fingerprint();
   }
+  add_sample();
   catalog_ = read_catalog(*spare_);
 }
 
@@ -161,15 +163,12 @@ void Snapshot::take_fingerprint() {
   }
 
   struct stat status {};
-  int moved = 0;
-  sqlite3_file_control(spare_->get(), "main", SQLITE_FCNTL_HAS_MOVED, &moved);
-  if (moved != 0 || stat(path().c_str(), &status) != 0) {
+  if (replaced() || stat(path().c_str(), &status) != 0) {
     throw Error(Fault::source_unreadable, path().string() + ": was replaced while it was being opened",
                 "try again when whoever replaces it is done");
   }
   const auto number = [](auto value) { return std::to_string(value); };
-  fingerprint_ = "dev=" + number(status.st_dev) + " ino=" + number(status.st_ino) +
-                 " size=" + number(file_bytes) + " mtime=" + number(status.st_mtim.tv_sec) + "." +
+  fingerprint_ = "size=" + number(file_bytes) + " mtime=" + number(status.st_mtim.tv_sec) + "." +
                  number(status.st_mtim.tv_nsec) + " page=" + number(header.page_bytes) +
                  " pages=" + number(pages) + " change=" + number(header.change_counter) +
                  " schema=" + number(schema) + " wal=" + tip.text();
@@ -177,6 +176,20 @@ void Snapshot::take_fingerprint() {
   change_counter_ = header.change_counter;
   wal_ = wal;
   file_bytes_ = file_bytes + (wal ? size_of(beside(path(), "-wal")).value_or(0) : 0);
+}
+
+// Not under the fence: it would keep writers out for as long as the disk takes. A checkpoint that comes in
+// between makes the fingerprint one of no state, as it makes the time in it one of the past.
+void Snapshot::add_sample() {
+  const DatabaseFile file(spare_->get());
+  fingerprint_ += " content=" + page_sample(file, file.header(path().string())) +
+                  " dev=" + std::to_string(stamp_.device) + " ino=" + std::to_string(stamp_.inode);
+}
+
+bool Snapshot::replaced() const {
+  int moved = 0;
+  sqlite3_file_control(spare_->get(), "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+  return moved != 0;
 }
 
 bool Snapshot::unchanged() const {
