@@ -442,11 +442,13 @@ class Migration {
                                     {"verify", executed.verify}}) {
       if (use.wall <= 0) continue;
       explanation.phases.push_back({name, use});
-      console_.record({.message = std::string(name) + " ended",
-                       .duration_s = use.wall,
-                       .rows = use.rows,
-                       .bytes = use.bytes,
-                       .phase = name});
+      LogEvent event;
+      event.message = std::string(name) + " ended";
+      event.duration_s = use.wall;
+      if (use.rows > 0) event.rows = use.rows;
+      if (use.bytes > 0) event.bytes = use.bytes;
+      event.phase = name;
+      console_.record(event);
     }
     explanation.tables_frozen = executed.tables_frozen;
   }

@@ -58,7 +58,10 @@ RunStatus read_status(Connection& connection, const RunRecord& run) {
 // ---- for people ----
 
 std::string rate_text(const RunActivity& activity) {
-  if (!activity.pace) return "";
+  const bool loaded =
+      std::all_of(activity.tables.begin(), activity.tables.end(),
+                  [](const TableProgress& table) { return table.ranges_done == table.ranges; });
+  if (!activity.pace || loaded) return "";
   std::string text = fmt::format(": {} rows/s, {}/s over {}",
                                  human_count(static_cast<std::uint64_t>(activity.pace->rows_per_second)),
                                  human_bytes(static_cast<std::uint64_t>(activity.pace->bytes_per_second)),
