@@ -148,7 +148,10 @@ class Migration {
   [[nodiscard]] bool writes_report() const { return !options_.report_directory.empty() && !options_.dry_run; }
 
   void make_plan() {
-    PlannedSource planned = plan_source(options_, options_.data_only ? &existing_ : nullptr, console_, stop_);
+    PlannedSource planned =
+        plan_source(options_, options_.data_only ? &existing_ : nullptr, console_, stop_, &damage_);
+    // Nothing but the plan is at stake, and that would be one of a part of the table.
+    if (options_.dry_run && damage_.any()) throw damage_.list().front();
     snapshot_ = std::move(planned.snapshot);
     plan_ = std::move(planned.plan);
     report_.source_path = snapshot_->path().string();
@@ -210,10 +213,10 @@ class Migration {
     }
     connect_target();
     Connection& connection = *connections_.front();
-    existing_ = read_target_catalog(connection, options_.schema);
+    existing_ = retries_.run([&] { return read_target_catalog(connection, options_.schema); });
     existing_.rebuild = options_.rebuild;
     // A run that goes on has looked at them when it began, and may be about to put some of them back.
-    if (!options_.restart && has_run(connection)) {
+    if (!options_.restart && retries_.run([&] { return has_run(connection); })) {
       for (auto& [name, table] : existing_.tables) table.obstacles.clear();
     }
     console_.say("loading rows only: keys, indexes, defaults, checks and views stay as the target has them");
@@ -224,7 +227,7 @@ class Migration {
     endpoint_ = open_target(target, options_.data_only ? LocalTarget::must_exist : LocalTarget::create);
     connect_lanes(1);
     Connection& connection = *connections_.front();
-    check_server(connection);
+    retries_.run([&] { check_server(connection); });
     report_.target_database = connection.database();
     report_.server_version = connection.server_version();
   }
@@ -315,6 +318,7 @@ class Migration {
     connect_lanes(lanes_wanted(plan_, options_.jobs, index_jobs));
     ExecutionWork work;
     work.retries = &retries_;
+    work.damage = &damage_;
     work.plan = &plan_;
     work.snapshot = snapshot_.get();
     work.run_id = run_.run_id;
@@ -346,8 +350,41 @@ class Migration {
     for (const StepRecord& step : steps) {
       if (step.done && !step.object.created) refused_[step.number] = step.object.reason;
     }
+    if (damage_.any()) {
+      take_whole_tables(executed);
+      throw_damage();
+    }
     take_roots(executed);
     if (options_.verify != VerifyMode::none) take_comparisons(executed);
+  }
+
+  // Of a run that cannot come to its end: tables that did.
+  void take_whole_tables(Executed& executed) {
+    for (std::size_t i = 0; i < plan_.tables.size(); ++i) {
+      ExecutedTable& table = executed.tables[i];
+      if (!table.leaves) continue;
+      report_.tables[i].digest = to_hex(table.leaves->root());
+      if (!table.comparison) continue;
+      report_.tables[i].verified = table.comparison->level != Level::count && table.comparison->equal;
+      if (table.comparison->equal) continue;
+      console_.say("different: " + describe_difference(*connections_.front(), plan_.tables[i],
+                                                       table.range_pointers(), *table.leaves,
+                                                       *table.comparison));
+    }
+  }
+
+  [[noreturn]] void throw_damage() {
+    const std::vector<Error> damage = damage_.list();
+    for (const Error& error : damage) {
+      console_.say(fmt::format("sluice: table {}: {}", error.where().table, error.what()));
+    }
+    throw Error(
+        Fault::source_unreadable,
+        fmt::format("{} of {} could not be read to the end; {}", damage.size(),
+                    counted(plan_.tables.size(), "table"),
+                    damage.size() == plan_.tables.size() ? "nothing is complete"
+                                                         : "the others are complete, but for foreign keys"),
+        "sqlite3 FILE .recover saves what is left into a new file; load that with --restart");
   }
 
   // Whatever the end.
@@ -595,6 +632,7 @@ class Migration {
   StopRequest& stop_;
   const Stopwatch total_;
   Console console_;
+  Damage damage_;
   std::mutex retry_said_mutex_;
   std::optional<std::chrono::steady_clock::time_point> retry_said_;
   Retries retries_;

@@ -145,7 +145,7 @@ std::unique_ptr<Snapshot> open_source(const PlanningOptions& options, Console& c
 }
 
 PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* existing, Console& console,
-                          const StopRequest& stop) {
+                          const StopRequest& stop, Damage* damage) {
   PlannedSource planned;
   planned.snapshot = open_source(options, console);
   const Catalog& catalog = planned.snapshot->catalog();
@@ -159,12 +159,12 @@ PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* e
   const double began = thread_time().wall;
   PhaseClock clock;
   console.begin_phase();
-  planned.facts = profile_source(*planned.snapshot, planned.plan, console, stop, &clock);
+  planned.facts = profile_source(*planned.snapshot, planned.plan, console, stop, &clock, damage);
   plan.facts = &planned.facts;
   planned.plan = plan_migration(catalog, planned.outlines, plan);
   // Before the keys are looked at: a row that does not fit would be in nobody's way.
-  for (const PlannedMisfit& misfit :
-       find_misfits(*planned.snapshot, planned.plan, lengths_to_judge(planned.plan), console, stop, &clock)) {
+  for (const PlannedMisfit& misfit : find_misfits(
+           *planned.snapshot, planned.plan, lengths_to_judge(planned.plan), console, stop, &clock, damage)) {
     plan.lengths_given_up.emplace(misfit.table, misfit.column);
   }
   if (!plan.lengths_given_up.empty()) planned.plan = plan_migration(catalog, planned.outlines, plan);
@@ -173,7 +173,7 @@ PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* e
       options.memory.limited() ? options.memory.digest_bytes / 2 : kKeyDigestBytes;
   const auto find_collisions = [&] {
     return find_key_collisions(*planned.snapshot, planned.plan, planned.facts, console, stop, key_bytes,
-                               &clock);
+                               &clock, damage);
   };
   plan.collisions = find_collisions();
   if (!plan.collisions.empty()) {
@@ -181,9 +181,9 @@ PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* e
     refuse_collisions(find_collisions(), options.mapping, planned.plan);
   }
   check_conversions(options.mapping, planned.plan);
-  refuse_misfits(
-      find_misfits(*planned.snapshot, planned.plan, columns_to_judge(planned.plan), console, stop, &clock),
-      options.mapping, planned.plan);
+  refuse_misfits(find_misfits(*planned.snapshot, planned.plan, columns_to_judge(planned.plan), console, stop,
+                              &clock, damage),
+                 options.mapping, planned.plan);
   console.end_phase();
   clock.split_waits(0);  // no server is asked
   PhaseUse& use = planned.profile;

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "engine/app/console.h"
+#include "engine/app/damage.h"
 #include "engine/app/options.h"
 #include "engine/model/facts.h"
 #include "engine/model/plan.h"
@@ -29,10 +30,10 @@ struct PlannedSource {
 // for.
 std::unique_ptr<Snapshot> open_source(const PlanningOptions& options, Console& console);
 
-// `existing`: the target's tables for --data-only, else null. Throws Error (source_unreadable, usage,
-// interrupted).
+// `existing`: the target's tables for --data-only, else null. `damage`: where tables that cannot be read to
+// their end are noted; without, one is an error. Throws Error (source_unreadable, usage, interrupted).
 PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* existing, Console& console,
-                          const StopRequest& stop);
+                          const StopRequest& stop, Damage* damage = nullptr);
 
 // Prints the findings, one line each, and throws Error (usage) when there are any.
 void refuse_findings(const MigrationPlan& plan, Console& console);

@@ -4,12 +4,15 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <exception>
 #include <iostream>
 #include <new>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "engine/app/inspect.h"
 #include "engine/app/migrate.h"
@@ -94,20 +97,49 @@ void complain(std::string_view what) {
   fmt::print(stderr, "sluice: {}\n", text + printable(what));
 }
 
-}  // namespace
+// std::thread and oneTBB say so in different types, and in the words of the system alone.
+bool is_lack_of_threads(const std::exception& error) {
+  return std::string_view(error.what()).ends_with(std::generic_category().message(EAGAIN));
+}
 
-int run_program(int argc, const char* const* argv) noexcept {
+// Says what the exception under way means to the user, and returns the exit status.
+int complain_of_exception() {
   try {
-    return std::visit(RunCommand{}, parse_command_line(argc, argv));
+    throw;
   } catch (const Error& error) {
     complain(error.describe());
     return exit_status_of(error.fault());
   } catch (const std::bad_alloc&) {
     complain("out of memory; try fewer --jobs, then run the same command again to go on");
-    return exit_status_of(Fault::internal);
   } catch (const std::exception& error) {
-    complain(std::string("bug in sluice: ") + error.what());
-    return exit_status_of(Fault::internal);
+    if (is_lack_of_threads(error)) {
+      complain(
+          "the system gives no further thread; raise the limits (ulimit -u, -v) or try fewer --jobs, then "
+          "run "
+          "the same command again to go on");
+    } else {
+      complain(std::string("bug in sluice: ") + error.what());
+    }
+  }
+  return exit_status_of(Fault::internal);
+}
+
+// oneTBB's workers start each other, and where the system refuses, the exception has nobody to catch it.
+// Nothing needs to be put in order: what was not committed never happened.
+[[noreturn]] void end_without_catch() {
+  int status = exit_status_of(Fault::internal);
+  if (std::current_exception()) status = complain_of_exception();
+  std::_Exit(status);
+}
+
+}  // namespace
+
+int run_program(int argc, const char* const* argv) noexcept {
+  std::set_terminate(end_without_catch);
+  try {
+    return std::visit(RunCommand{}, parse_command_line(argc, argv));
+  } catch (...) {
+    return complain_of_exception();
   }
 }
 

@@ -278,7 +278,6 @@ Result Connection::execute(const std::string& sql, const std::vector<Parameter>&
                  handle_.get());
 }
 
-int Connection::server_version() const { return PQserverVersion(handle_.get()); }
 std::string Connection::database() const { return PQdb(handle_.get()); }
 std::string Connection::user() const { return PQuser(handle_.get()); }
 
@@ -317,6 +316,7 @@ void Connection::drop() {
 }
 
 void Connection::begin_session() {
+  server_version_ = PQserverVersion(handle_.get());
   enlarge_send_buffer(handle_.get());
   cancel_->set(handle_.get());
 }

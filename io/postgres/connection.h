@@ -84,7 +84,8 @@ class Connection {
   // One statement with parameters $1, $2, ... in text form.
   Result execute(const std::string& sql, const std::vector<Parameter>& parameters);
 
-  [[nodiscard]] int server_version() const;  // 150020 for 15.20
+  // 150020 for 15.20; of the last session, when that is lost: libpq itself then says 0.
+  [[nodiscard]] int server_version() const { return server_version_; }
   [[nodiscard]] std::string database() const;
   [[nodiscard]] std::string user() const;
   // False once the connection has broken, as far as is known without sending anything.
@@ -109,6 +110,7 @@ class Connection {
   void begin_session();
 
   ConnectionHandle handle_;
+  int server_version_ = 0;
   std::shared_ptr<CancelSwitch> cancel_ = std::make_shared<CancelSwitch>();
 };
 

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstring>
+#include <new>
 #include <utility>
 
 #include "engine/model/failpoint.h"
@@ -43,10 +44,13 @@ CopyStream::~CopyStream() {
 void CopyStream::fail() {
   // The reason the server stopped listening is in the result, when there still is one.
   pg_conn* handle = std::exchange(connection_, nullptr)->handle();
-  if (PQstatus(handle) != CONNECTION_BAD) PQputCopyEnd(handle, "sluice gave this range up");
+  const bool was_listening =
+      PQstatus(handle) != CONNECTION_BAD && PQputCopyEnd(handle, "sluice gave this range up") == 1;
   const ResultHandle result(PQgetResult(handle));
   Error error = error_of(result.get(), handle);
   if (PQstatus(handle) != CONNECTION_BAD) drain(handle);
+  // The COPY was in order until we ended it: libpq itself had no room for the rows.
+  if (was_listening && error.sqlstate() == "57014") throw std::bad_alloc();
   throw error;
 }
 

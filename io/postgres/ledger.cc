@@ -376,12 +376,17 @@ Connection::Parameter parameter_of(std::optional<TableId> table) {
 
 }  // namespace
 
-void refuse_lost_ranges(Connection& connection, const std::string& run_id, std::optional<TableId> table) {
+void refuse_lost_ranges(Connection& connection, const std::string& run_id, std::optional<TableId> table,
+                        const std::vector<TableId>& unfinished) {
   const ReadScope scope(connection);
+  std::string numbers = "{";
+  for (const TableId id : unfinished) {
+    numbers += (numbers.size() > 1 ? "," : "") + std::to_string(static_cast<std::uint32_t>(id));
+  }
   const Result lost = connection.execute(
       "SELECT EXISTS (SELECT 1 FROM sluice.work WHERE run_id = $1 AND NOT done AND "
-      "($2::int IS NULL OR table_no = $2::int))",
-      {run_id, parameter_of(table)});
+      "($2::int IS NULL OR table_no = $2::int) AND table_no <> ALL ($3::int[]))",
+      {run_id, parameter_of(table), numbers + "}"});
   if (!lost.boolean(0, 0)) return;
   throw Error(Fault::commits_lost, "the server lost ranges that it had taken",
               "run the same command again to load them");

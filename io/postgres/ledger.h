@@ -111,8 +111,10 @@ std::vector<WorkRecord> list_work(Connection& connection, const std::string& run
 // Throws Error (commits_lost) when a range of the table, or of any, is not done: a server that crashed and
 // came back may have lost the last asynchronous commits, and this process may have reconnected without
 // noticing. What is done to a table that lacks rows would be done for good.
+// `unfinished`: tables whose ranges are known to be open.
 void refuse_lost_ranges(Connection& connection, const std::string& run_id,
-                        std::optional<TableId> table = std::nullopt);
+                        std::optional<TableId> table = std::nullopt,
+                        const std::vector<TableId>& unfinished = {});
 // The same for steps, before one of `phase`: those of the phases before it, and for a view the views before
 // it, are done, or were lost. What it needs would not be there, and the server's refusal would pass for the
 // last word on it.

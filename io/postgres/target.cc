@@ -312,7 +312,8 @@ bool is_there_already(Connection& connection, const TablePlan& found, const Step
 }
 
 bool run_step(Connection& connection, const std::string& run_id, std::size_t number, const Step& step,
-              const TablePlan* found, Claim claim, const std::string& settings) {
+              const TablePlan* found, Claim claim, const std::string& settings,
+              const std::vector<TableId>& unfinished) {
   StepRecord record;
   record.object = step.object;
   Transaction transaction(connection, settings);
@@ -320,8 +321,9 @@ bool run_step(Connection& connection, const std::string& run_id, std::size_t num
   share_run(connection, run_id);
   if (!claim_step(connection, run_id, number, claim)) return false;
   const bool of_one_table = step.phase == StepPhase::index && !step.rebuild;
-  refuse_lost_ranges(connection, run_id, of_one_table ? std::optional(step.table) : std::nullopt);
-  refuse_lost_steps(connection, run_id, step.phase, number);
+  refuse_lost_ranges(connection, run_id, of_one_table ? std::optional(step.table) : std::nullopt, unfinished);
+  // With a damaged table the run does not come to its end, and steps that others build on were left out.
+  if (unfinished.empty()) refuse_lost_steps(connection, run_id, step.phase, number);
   if (found != nullptr && is_there_already(connection, *found, step)) {
     record.object.created = true;
     record.object.reason = "was there already";

@@ -55,8 +55,9 @@ OpenRun open_run(Connection& connection, const RunRequest& request);
 // Runs one step together with its ledger row, where a refusal by the server is recorded; it is an outcome,
 // not an exception. `found`: the step's table when the run found it instead of creating it; what such a
 // table has already is not made twice. False when the step is done already or, with skip_locked, another
-// session's. `settings`: SET LOCAL statements for its transaction.
+// session's. `settings`: SET LOCAL statements for its transaction. `unfinished`: see refuse_lost_ranges().
 bool run_step(Connection& connection, const std::string& run_id, std::size_t number, const Step& step,
-              const TablePlan* found, Claim claim, const std::string& settings = {});
+              const TablePlan* found, Claim claim, const std::string& settings = {},
+              const std::vector<TableId>& unfinished = {});
 
 }  // namespace sluice

@@ -357,6 +357,7 @@ class PageScan final : public Scan {
     if (!decode(record, payload, rowid)) [[unlikely]]
       return doubt(rowid), false;
     last_ = rowid;
+    last_row_ = rowid;
     any_ = true;
     return true;
   }
@@ -567,6 +568,7 @@ class PageScan final : public Scan {
     Error error(Fault::source_unreadable, connection_->path().string() + ": is corrupt (" + how + ")",
                 "PRAGMA integrity_check tells more, and sqlite3 FILE .recover can save what is left");
     error.where().table = plan_->source;
+    if (last_row_) error.append("the last good row has rowid " + std::to_string(*last_row_));
     return error;
   }
 
@@ -595,6 +597,7 @@ class PageScan final : public Scan {
   std::size_t at_ = 0;
   std::size_t count_ = 0;
   std::int64_t upper_ = INT64_MAX;
+  std::optional<std::int64_t> last_row_;  // the last one delivered
   bool begun_ = false;
   bool skips_ = false;  // the first leaf of all, which may begin before the range
 
