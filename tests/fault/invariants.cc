@@ -104,7 +104,9 @@ std::string picture_of(const std::string& conninfo, const std::string& schema) {
       "pg_class c ON c.oid = tgrelid WHERE NOT tgisinternal AND relnamespace = " +
       space +
       " UNION ALL SELECT 5, 'run of ' || source || ': ' || state || ' ' || coalesce(root, 'no root') FROM "
-      "sluice.run WHERE state <> 'superseded'";
+      "sluice.run WHERE state <> 'superseded' UNION ALL SELECT 8, format('step %s %s %s %s %s', phase, kind, "
+      "table_name, name, created) FROM sluice.step JOIN sluice.run USING (run_id) WHERE state <> "
+      "'superseded'";
   for (const QueryRow& relation : query(
            conninfo,
            "SELECT relkind, relname FROM pg_class WHERE relkind IN ('r', 'S') AND relnamespace = " + space)) {

@@ -20,7 +20,8 @@ namespace sluice::testing {
 std::vector<std::string> violations(const std::string& conninfo, const std::string& schema = "public");
 
 // Everything that a migration leaves in the schema, as text to compare with: the rows of each table, its
-// columns, indexes, constraints and triggers, the next values of its sequences, and the states of the runs.
+// columns, indexes, constraints and triggers, the next values of its sequences, the states of the runs and
+// what their steps have made.
 std::string picture_of(const std::string& conninfo, const std::string& schema = "public");
 
 }  // namespace sluice::testing
