@@ -31,6 +31,14 @@ std::string questions_about_the_ledger(const std::string& schema) {
          " UNION ALL SELECT 'range ' || table_no || '.' || range_no || ' is done and has no digest' FROM "
          "sluice.work WHERE done AND (digest IS NULL OR rows_read IS DISTINCT FROM rows_loaded + "
          "rows_rejected)"
+         " UNION ALL SELECT 'table ' || relname || ' belongs to no run' FROM pg_class WHERE relkind = 'r' "
+         "AND "
+         "relnamespace = to_regnamespace(" +
+         literal(quote_identifier(schema)) +
+         ") AND NOT EXISTS (SELECT FROM sluice.run JOIN sluice.run_table USING (run_id) WHERE target_schema "
+         "= " +
+         literal(schema) +
+         " AND target = relname)"
          // Keys begin as indexes: what is there under the name may be either.
          " UNION ALL SELECT 'step ' || step_no || ' says that it made ' || kind || ' ' || name || ', which "
          "is "

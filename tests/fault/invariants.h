@@ -14,7 +14,7 @@ namespace sluice::testing {
 //   - an index, a key or a constraint that a step has made is there, and valid where it was validated;
 //   - a run that is complete has no range or step open;
 //   - one source has one run in a schema, beside those that were given up;
-//   - without a ledger there is no table.
+//   - every table belongs to a run, and without a ledger there is none.
 //
 // For targets that sluice made itself and nobody else writes to.
 std::vector<std::string> violations(const std::string& conninfo, const std::string& schema = "public");
