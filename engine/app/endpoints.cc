@@ -45,6 +45,13 @@ TargetEndpoint open_target(const std::string& target, LocalTarget local) {
   return {std::move(conninfo), std::move(server)};
 }
 
+bool is_up(const std::string& target) {
+  if (!target.starts_with(kLocalScheme)) return true;
+  std::error_code ignored;
+  const std::filesystem::path directory = target.substr(kLocalScheme.size());
+  return std::filesystem::exists(directory / "data" / "postmaster.pid", ignored);
+}
+
 std::string default_target(const std::filesystem::path& source) {
   return std::string(kLocalScheme) + source.filename().string() + ".pg";
 }

@@ -30,6 +30,9 @@ enum class LocalTarget : std::uint8_t {
 // local: directory that has no server and may not get one.
 TargetEndpoint open_target(const std::string& target, LocalTarget local);
 
+// False for a local: target whose server does not run: open_target() would start or make it.
+bool is_up(const std::string& target);
+
 // The target of a migration without one: next to where the user stands.
 std::string default_target(const std::filesystem::path& source);
 

@@ -197,9 +197,23 @@ PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* e
   return planned;
 }
 
-void refuse_findings(const MigrationPlan& plan, Console& console) {
-  if (plan.findings.empty()) return;
+std::string describe(const Obstacle& obstacle) {
+  return Error(Fault::target_refused, obstacle.what, obstacle.resolve).describe();
+}
+
+void refuse_findings(const MigrationPlan& plan, const std::vector<Obstacle>& obstacles, Console& console) {
+  if (plan.findings.empty() && obstacles.size() == 1) {
+    throw Error(Fault::target_refused, obstacles.front().what, obstacles.front().resolve);
+  }
   for (const Finding& finding : plan.findings) console.say("sluice: " + describe(finding));
+  for (const Obstacle& obstacle : obstacles) console.say("sluice: " + describe(obstacle));
+  if (!obstacles.empty()) {
+    throw Error(Fault::target_refused,
+                fmt::format("the {} lines above say what is in the way; nothing was created or changed",
+                            plan.findings.size() + obstacles.size()),
+                "settle them, then run the same command again");
+  }
+  if (plan.findings.empty()) return;
   throw Error(Fault::usage,
               plan.findings.size() == 1
                   ? std::string("the finding above must be decided before the first row moves")

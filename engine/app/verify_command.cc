@@ -24,6 +24,7 @@
 #include "engine/model/quote.h"
 #include "engine/plan/planner.h"
 #include "io/postgres/ledger.h"
+#include "io/postgres/preflight.h"
 #include "io/postgres/repair.h"
 #include "io/postgres/replica.h"
 #include "io/postgres/target.h"
