@@ -36,6 +36,9 @@ bool is_up(const std::string& target);
 // The target of a migration without one: next to where the user stands.
 std::string default_target(const std::filesystem::path& source);
 
+// Says so when what travels on the connection can be read on the way.
+void warn_of_plain_text(const Connection& connection, Console& console);
+
 // Adds connections until there are `count`, or as many as the server has room for, which is said. One at
 // least.
 void connect_lanes(std::vector<std::unique_ptr<Connection>>& connections, const std::string& conninfo,

@@ -9,7 +9,9 @@
 #include <new>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "engine/app/blot.h"
 #include "engine/app/inspect.h"
 #include "engine/app/migrate.h"
 #include "engine/app/options.h"
@@ -85,9 +87,13 @@ void complain(std::string_view what) {
 
 }  // namespace
 
-int run_program(int argc, const char* const* argv) noexcept {
+int run_program(int argc, char** argv) noexcept {
   try {
-    return std::visit(RunCommand{}, parse_command_line(argc, argv));
+    const std::vector<std::string> words(argv, argv + argc);
+    for (int i = 1; i < argc; ++i) blot_passwords({argv[i], words[static_cast<std::size_t>(i)].size()});
+    std::vector<const char*> pointers;
+    for (const std::string& word : words) pointers.push_back(word.c_str());
+    return std::visit(RunCommand{}, parse_command_line(argc, pointers.data()));
   } catch (const Error& error) {
     complain(error.describe());
     return exit_status_of(error.fault());

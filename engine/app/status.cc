@@ -82,6 +82,8 @@ void print_run(Connection& connection, const RunRecord& run) {
 int status(const StatusOptions& options) {
   const TargetEndpoint endpoint = open_target(options.target, LocalTarget::must_exist);
   Connection connection(endpoint.conninfo);
+  Console console(ProgressMode::none);
+  warn_of_plain_text(connection, console);
   if (!ledger_exists(connection, LedgerUse::read)) {
     std::cout << "no run of sluice in database " << connection.database() << "\n";
   } else {

@@ -341,6 +341,7 @@ class Verification {
     for (const std::string& replica : options_.replicas) {
       conninfos.push_back(open_target(replica, LocalTarget::must_exist).conninfo);
       replicas_.push_back(std::make_unique<Connection>(conninfos.back()));
+      warn_of_plain_text(*replicas_.back(), console_);
       check_readable(*replicas_.back());
       wait_for_replay(*replicas_.back(), primary(), position, options_.replica_wait_seconds);
     }

@@ -546,9 +546,8 @@ bool has_index(Connection& connection, const TablePlan& plan, const IndexShape& 
       columns;
   if (shape.unique) query += " AND i.indisunique";
   if (shape.constraint != 0) {
-    query += " AND EXISTS (SELECT 1 FROM pg_constraint c WHERE c.conindid = i.indexrelid AND c.contype = '";
-    query += shape.constraint;
-    query += "')";
+    query += " AND EXISTS (SELECT 1 FROM pg_constraint c WHERE c.conindid = i.indexrelid AND c.contype = " +
+             quote_literal({&shape.constraint, 1}) + ")";
   }
   // Not by to_regclass(), which refuses to look into a schema without the privilege to use it.
   return connection.execute(query + ")", {plan.schema, plan.target}).boolean(0, 0);
