@@ -511,6 +511,20 @@ TEST_F(PreflightTest, AStandbyIsRecognised) {
   standby.wait();
 }
 
+TEST_F(PreflightTest, AServerThatIsTooOldIsRecognised) {
+  const auto binaries = testing::binaries_of(14);
+  if (!binaries) GTEST_SKIP() << testing::how_to_get(14);
+  testing::TestServer old(testing::TestServerOptions{{}, *binaries});
+  for (const Words& flags : std::vector<Words>{{}, {"--dry-run"}, {"--data-only"}}) {
+    const CommandResult result = migrate(flags, old.conninfo());
+    EXPECT_EQ(result.exit_status, 20) << result.err;
+    EXPECT_EQ(
+        lines_of(result.err),
+        Words{
+            "sluice: target: the server is PostgreSQL 14, and sluice needs 15 or later; upgrade the server"});
+  }
+}
+
 TEST_F(PreflightTest, TransactionsThatAreReadOnlyByDefault) {
   execute(superuser_, std::string("GRANT CREATE ON DATABASE \"") + name_ + "\" TO " + kPlain +
                           "; ALTER DATABASE \"" + name_ + "\" SET default_transaction_read_only = on");
