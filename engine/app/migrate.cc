@@ -31,6 +31,7 @@
 #include "engine/plan/ddl.h"
 #include "engine/plan/planner.h"
 #include "engine/run/retries.h"
+#include "io/postgres/preflight.h"
 #include "io/postgres/rebuild.h"
 #include "io/postgres/target.h"
 #include "io/postgres/target_catalog.h"
@@ -153,9 +154,8 @@ class Migration {
     if (options_.data_only) read_existing_tables();
     make_plan();
     if (options_.dry_run) print_plan();
-    refuse_findings(plan_, console_);
+    refuse_what_is_in_the_way();
     if (options_.dry_run) return 0;
-    if (connections_.empty()) connect_target();
     begin();
     return finish();
   }
@@ -216,7 +216,7 @@ class Migration {
   }
 
   bool has_run(Connection& connection) {
-    if (!ledger_exists(connection)) return false;
+    if (!ledger_is_readable(connection)) return false;
     std::error_code ignored;  // a missing file is the snapshot's to report
     const std::string source = std::filesystem::weakly_canonical(source_path(options_.source), ignored);
     std::vector<RunRecord> runs = list_runs(connection);
@@ -258,13 +258,39 @@ class Migration {
     endpoint_ = open_target(target, options_.data_only ? LocalTarget::must_exist : LocalTarget::create);
     connect_lanes(1);
     Connection& connection = *connections_.front();
-    retries_.run([&] { check_server(connection); });
+    retries_.run([&] { check_version(connection); });
     report_.target_database = connection.database();
     report_.server_version = connection.server_version();
   }
 
-  void begin() {
-    Connection& connection = *connections_.front();
+  // There is something to ask, and nothing has to be made or started for it.
+  [[nodiscard]] bool target_is_there() const {
+    if (!connections_.empty()) return true;
+    return !options_.target.empty() && is_up(options_.target);
+  }
+
+  // All of it at once: what the values of the source leave to decide, and what the target lacks.
+  void refuse_what_is_in_the_way() {
+    const bool begins = plan_.findings.empty() && !options_.dry_run;
+    Preflight preflight;
+    if (begins || target_is_there()) {
+      try {
+        if (connections_.empty()) connect_target();
+        preflight = retries_.run([&] { return look_ahead(*connections_.front(), request()); });
+      } catch (const Error& error) {
+        // The findings come first, and are sure. A dry run does without a server that cannot be reached.
+        const bool goes_on = options_.dry_run && error.fault() == Fault::target_unavailable;
+        if (plan_.findings.empty() && !goes_on) throw;
+        console_.say("the target was not looked at: " + error.describe());
+      }
+    }
+    for (const Finding& finding : plan_.findings) report_.error += describe(finding) + "\n";
+    for (const Obstacle& obstacle : preflight.obstacles) report_.error += describe(obstacle) + "\n";
+    refuse_findings(plan_, preflight.obstacles, console_);
+    for (const std::string& remark : preflight.remarks) console_.say(remark);
+  }
+
+  [[nodiscard]] RunRequest request() const {
     RunRequest request;
     request.plan = &plan_;
     for (const TablePlan& table : plan_.tables) {
@@ -279,8 +305,13 @@ class Migration {
     request.handling = handling_of(options_.table_handling);
     request.restart = options_.restart;
     request.rebuild = options_.rebuild;
+    return request;
+  }
+
+  void begin() {
+    Connection& connection = *connections_.front();
     // When the answer to its COMMIT got lost, the second time finds the run that the first one began.
-    run_ = retries_.run([&] { return open_run(connection, request); });
+    run_ = retries_.run([&] { return open_run(connection, request()); });
     set_log_run(run_.run_id);
     metrics_.set_run(run_.run_id, snapshot_->path());
     metrics_.set_tables(plan_);
@@ -672,7 +703,7 @@ class Migration {
     if (!writes_report()) return;
     report_.exit_status = exit_status_of(error.fault());
     report_.status = report_.exit_status == exit_status_of(Fault::interrupted) ? "interrupted" : "failed";
-    report_.error = error.describe();
+    report_.error += error.describe();
     report_.phases.total = total_.seconds();
     report_.peak_memory_bytes = peak_memory_bytes();
     try {

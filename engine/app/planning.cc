@@ -9,10 +9,12 @@
 #include "engine/app/plan_file.h"
 #include "engine/app/profile.h"
 #include "engine/model/error.h"
+#include "engine/model/quote.h"
 #include "engine/plan/decision.h"
 #include "engine/plan/planner.h"
 #include "engine/run/large_row_gate.h"
 #include "io/wire/type_table.h"
+#include "io/wire/utf8.h"
 
 namespace sluice {
 namespace {
@@ -125,6 +127,33 @@ void refuse_collisions(const std::vector<KeyCollision>& collisions, const Mappin
   }
 }
 
+// SQLite takes any bytes for a name. Neither the target nor its ledger could hold them.
+void refuse_names(MigrationPlan& plan) {
+  constexpr const char* kWhat = "is not UTF-8, as every name of PostgreSQL is";
+  const auto find = [&](const std::string& table, const std::string& column, std::string what,
+                        std::string resolve) {
+    plan.findings.push_back({table, column, std::move(what), std::move(resolve), ""});
+  };
+  for (const TablePlan& table : plan.tables) {
+    if (!valid_utf8(table.source)) {
+      find(table.source, "", std::string("its name ") + kWhat,
+           "ALTER TABLE ... RENAME TO ... in the source, or --exclude it");
+    }
+    for (const ColumnPlan& column : table.columns) {
+      if (valid_utf8(column.source)) continue;
+      find(table.source, column.source, std::string("its name ") + kWhat,
+           "ALTER TABLE ... RENAME COLUMN ... in the source");
+    }
+  }
+  if (!plan.findings.empty()) return;  // their names are in the SQL of the steps, too
+  for (const Step& step : plan.steps) {
+    if (valid_utf8(step.sql) && valid_utf8(step.object.name)) continue;
+    find(step.object.table, "",
+         fmt::format("the SQL of its {} {} {}", step.object.kind, quote_identifier(step.object.name), kWhat),
+         "drop it in the source, and make it anew with another name");
+  }
+}
+
 }  // namespace
 
 std::unique_ptr<Snapshot> open_source(const PlanningOptions& options, Console& console) {
@@ -180,6 +209,7 @@ PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* e
     planned.plan = plan_migration(catalog, planned.outlines, plan);
     refuse_collisions(find_collisions(), options.mapping, planned.plan);
   }
+  refuse_names(planned.plan);
   check_conversions(options.mapping, planned.plan);
   refuse_misfits(find_misfits(*planned.snapshot, planned.plan, columns_to_judge(planned.plan), console, stop,
                               &clock, damage),
@@ -197,10 +227,27 @@ PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* e
   return planned;
 }
 
-void refuse_findings(const MigrationPlan& plan, Console& console) {
-  if (plan.findings.empty()) return;
-  for (const Finding& finding : plan.findings)
+std::string describe(const Obstacle& obstacle) {
+  return Error(Fault::target_refused, obstacle.what, obstacle.resolve).describe();
+}
+
+void refuse_findings(const MigrationPlan& plan, const std::vector<Obstacle>& obstacles, Console& console) {
+  if (plan.findings.empty() && obstacles.size() == 1) {
+    throw Error(Fault::target_refused, obstacles.front().what, obstacles.front().resolve);
+  }
+  for (const Finding& finding : plan.findings) {
     console.note({.level = LogLevel::error, .message = describe(finding), .table = finding.table});
+  }
+  for (const Obstacle& obstacle : obstacles) {
+    console.note({.level = LogLevel::error, .message = describe(obstacle)});
+  }
+  if (!obstacles.empty()) {
+    throw Error(Fault::target_refused,
+                fmt::format("the {} lines above say what is in the way; nothing was created or changed",
+                            plan.findings.size() + obstacles.size()),
+                "settle them, then run the same command again");
+  }
+  if (plan.findings.empty()) return;
   throw Error(Fault::usage,
               plan.findings.size() == 1
                   ? std::string("the finding above must be decided before the first row moves")

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "engine/app/console.h"
 #include "engine/app/damage.h"
@@ -35,7 +36,11 @@ std::unique_ptr<Snapshot> open_source(const PlanningOptions& options, Console& c
 PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* existing, Console& console,
                           const StopRequest& stop, Damage* damage = nullptr);
 
-// Prints the findings, one line each, and throws Error (usage) when there are any.
-void refuse_findings(const MigrationPlan& plan, Console& console);
+// One line: what, and what to do.
+std::string describe(const Obstacle& obstacle);
+
+// Prints what must be decided and what the target lacks, one line each, and throws when there is any: Error
+// (target_refused) when it is the target's, usage else. A single obstacle is the Error itself.
+void refuse_findings(const MigrationPlan& plan, const std::vector<Obstacle>& obstacles, Console& console);
 
 }  // namespace sluice

@@ -14,7 +14,9 @@
 #include <string_view>
 #include <system_error>
 #include <type_traits>
+#include <vector>
 
+#include "engine/app/blot.h"
 #include "engine/app/inspect.h"
 #include "engine/app/log.h"
 #include "engine/app/migrate.h"
@@ -154,12 +156,16 @@ int complain_of_exception() {
 
 }  // namespace
 
-int run_program(int argc, const char* const* argv) noexcept {
+int run_program(int argc, char** argv) noexcept {
   std::set_terminate(end_without_catch);
   try {
     const auto began = std::chrono::steady_clock::now();
-    set_log_format(early_log_format(argc, argv));
-    const Command command = parse_command_line(argc, argv);
+    const std::vector<std::string> words(argv, argv + argc);
+    for (int i = 1; i < argc; ++i) blot_passwords({argv[i], words[static_cast<std::size_t>(i)].size()});
+    std::vector<const char*> pointers;
+    for (const std::string& word : words) pointers.push_back(word.c_str());
+    set_log_format(early_log_format(argc, pointers.data()));
+    const Command command = parse_command_line(argc, pointers.data());
     set_log_format(format_of(command));
     const int exit_status = std::visit(RunCommand{}, command);
     log_end(exit_status, began);

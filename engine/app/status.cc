@@ -288,6 +288,8 @@ void print_json(const std::string& database, const std::vector<RepairSummary>& r
 int status(const StatusOptions& options) {
   const TargetEndpoint endpoint = open_target(options.target, LocalTarget::must_exist);
   Connection connection(endpoint.conninfo);
+  Console console(ProgressMode::none);
+  warn_of_plain_text(connection, console);
   std::vector<RepairSummary> repairs;
   std::vector<RunStatus> runs;
   {

@@ -25,6 +25,7 @@
 #include "engine/model/quote.h"
 #include "engine/plan/planner.h"
 #include "io/postgres/ledger.h"
+#include "io/postgres/preflight.h"
 #include "io/postgres/repair.h"
 #include "io/postgres/replica.h"
 #include "io/postgres/target.h"
@@ -349,6 +350,7 @@ class Verification {
     for (const std::string& replica : options_.replicas) {
       conninfos.push_back(open_target(replica, LocalTarget::must_exist).conninfo);
       replicas_.push_back(std::make_unique<Connection>(conninfos.back()));
+      warn_of_plain_text(*replicas_.back(), console_);
       check_readable(*replicas_.back());
       wait_for_replay(*replicas_.back(), primary(), position, options_.replica_wait_seconds);
     }

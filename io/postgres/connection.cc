@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "engine/model/failpoint.h"
+#include "io/postgres/client_error.h"
 
 namespace sluice {
 namespace {
@@ -44,6 +45,7 @@ Error connect_error(pg_conn* connection) {
                  "put it into the file of PGPASSFILE (~/.pgpass) or into PGPASSWORD");
   }
   if (sqlstate.empty()) {
+    if (std::optional<Error> error = error_of_client(message)) return *std::move(error);
     return Error(Fault::target_unavailable, "cannot reach the server: " + message,
                  "check host, port and that the server is running, then run the same command again");
   }
@@ -199,7 +201,8 @@ namespace {
 void check_target(const std::string& target) {
   constexpr const char* kForms =
       "write postgresql://user@host:port/database, 'host=... dbname=...' or local:DIR";
-  const bool is_uri = target.find("://") != std::string::npos;
+  const std::size_t scheme = target.find("://");  // that of a password would stand behind its =
+  const bool is_uri = scheme != std::string::npos && scheme < target.find('=');
   const bool is_pairs = !is_uri && target.find('=') != std::string::npos;
   if (!is_uri && !is_pairs) {
     // To libpq this is the name of a database, and it would say so aloud.
@@ -355,8 +358,10 @@ bool ends_here(int socket) {
       return true;
     case AF_INET:
       return (ntohl(reinterpret_cast<const sockaddr_in&>(address).sin_addr.s_addr) >> 24) == 127;
-    case AF_INET6:
-      return IN6_IS_ADDR_LOOPBACK(&reinterpret_cast<const sockaddr_in6&>(address).sin6_addr);
+    case AF_INET6: {
+      const in6_addr& end = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
+      return IN6_IS_ADDR_LOOPBACK(&end) || (IN6_IS_ADDR_V4MAPPED(&end) && end.s6_addr[12] == 127);
+    }
     default:
       return false;
   }
@@ -370,6 +375,13 @@ bool Connection::is_local() const {
   std::string name;
   return std::getline(file, name) && name == "postgres";
 }
+
+bool Connection::is_exposed() const {
+  if (PQsslInUse(handle_.get()) != 0 || PQgssEncInUse(handle_.get()) != 0) return false;
+  return !ends_here(PQsocket(handle_.get()));
+}
+
+std::string Connection::host() const { return PQhost(handle_.get()); }
 
 bool Connection::in_transaction() const { return PQtransactionStatus(handle_.get()) == PQTRANS_INTRANS; }
 

@@ -103,6 +103,10 @@ class Connection {
   // The server is on this machine: not merely a Unix socket or a loopback address, which may be the end of a
   // tunnel or a pooler's, but its process is seen here.
   [[nodiscard]] bool is_local() const;
+  // What travels on it can be read and changed on the way: it leaves this machine and neither TLS nor GSSAPI
+  // encrypts it.
+  [[nodiscard]] bool is_exposed() const;
+  [[nodiscard]] std::string host() const;  // as the target names it
 
   [[nodiscard]] pg_conn* handle() { return handle_.get(); }
 

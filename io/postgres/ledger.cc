@@ -194,6 +194,17 @@ bool ledger_exists(Connection& connection, LedgerUse use) {
   return true;
 }
 
+bool ledger_is_readable(Connection& connection) {
+  const ReadScope scope(connection);
+  return connection
+      .execute(
+          "SELECT count(*) = 4 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname "
+          "= "
+          "'sluice' AND c.relname IN ('run', 'run_table', 'work', 'step') AND has_schema_privilege(n.oid, "
+          "'USAGE') AND has_table_privilege(c.oid, 'SELECT')")
+      .boolean(0, 0);
+}
+
 bool ledger_is_current(Connection& connection) {
   const ReadScope scope(connection);
   return ledger_exists(connection) &&
@@ -202,22 +213,11 @@ bool ledger_is_current(Connection& connection) {
 
 void install_ledger(Connection& connection) {
   if (!ledger_is_current(connection)) {
-    try {
-      // IF NOT EXISTS would ask for the CREATE privilege even where the schema is there already.
-      if (!connection.execute("SELECT to_regnamespace('sluice') IS NOT NULL").boolean(0, 0)) {
-        connection.execute("CREATE SCHEMA sluice");
-      }
-      connection.execute(std::string(kTables) + kUpgrade);
-    } catch (Error& error) {
-      if (error.sqlstate() != "42501") throw;
-      const std::string user = quote_identifier(connection.user());
-      throw Error(Fault::target_refused,
-                  "no privilege to create the ledger (schema sluice): " + std::string(error.what()),
-                  "run as the owner: CREATE SCHEMA sluice AUTHORIZATION " + user +
-                      ", or GRANT CREATE ON DATABASE " + quote_identifier(connection.database()) + " TO " +
-                      user)
-          .set_sqlstate(error.sqlstate());
+    // IF NOT EXISTS would ask for the CREATE privilege even where the schema is there already.
+    if (!connection.execute("SELECT to_regnamespace('sluice') IS NOT NULL").boolean(0, 0)) {
+      connection.execute("CREATE SCHEMA sluice");
     }
+    connection.execute(std::string(kTables) + kUpgrade);
   }
   refuse_newer_ledger(connection);
 }

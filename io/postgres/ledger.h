@@ -74,6 +74,8 @@ void install_ledger(Connection& connection);
 // Throws Error (target_refused) when the role may not see, and says what the use takes.
 enum class LedgerUse : std::uint8_t { read, write };
 bool ledger_exists(Connection& connection, LedgerUse use = LedgerUse::write);
+// True when there is one, of whatever version, and the role may read its runs. Never throws for a privilege.
+bool ledger_is_readable(Connection& connection);
 // False for one that an earlier sluice made and none of this version has written to.
 bool ledger_is_current(Connection& connection);
 

@@ -269,7 +269,7 @@ void RepairTransaction::refuse_referenced(const RepairTable& table, const std::v
 void RepairTransaction::carry(const RepairTable& table, std::span<const Place> places) {
   copy_out(connection_,
            "SELECT ctid, " + joined(table.carried) + " FROM " + quoted_name(*table.plan) +
-               " WHERE ctid = ANY ('" + array_of_places(places) + "'::tid[])",
+               " WHERE ctid = ANY (" + quote_literal(array_of_places(places)) + "::tid[])",
            [&](std::span<const std::byte> tuple) {
              TupleFields fields(tuple);
              const Place place = place_of_field(fields.next().value);

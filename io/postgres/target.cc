@@ -11,24 +11,13 @@
 namespace sluice {
 namespace {
 
-constexpr int kServerVersionMin = 150000;
-
 // A lock for the short steps that must not run twice at the same time: installing the ledger, beginning a
 // run. Held by the transaction, so a pooler cannot strand it.
 constexpr const char* kExclusive = "SELECT pg_advisory_xact_lock(hashtext('sluice'))";
 
 void create_schema(Connection& connection, const std::string& schema) {
   if (connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = $1", {schema}).rows() > 0) return;
-  try {
-    connection.execute("CREATE SCHEMA " + quote_identifier(schema));
-  } catch (const Error& error) {
-    if (error.sqlstate() != "42501") throw;
-    throw Error(Fault::target_refused,
-                "no privilege to create schema " + quote_identifier(schema) + ": " + error.what(),
-                "run as the owner: GRANT CREATE ON DATABASE " + quote_identifier(connection.database()) +
-                    " TO " + quote_identifier(connection.user()))
-        .set_sqlstate(error.sqlstate());
-  }
+  connection.execute("CREATE SCHEMA " + quote_identifier(schema));
 }
 
 bool finished(RunState state) { return state != RunState::loading; }
@@ -65,46 +54,55 @@ void inherit_rebuilds(Connection& connection, const MigrationPlan& plan, const R
   inherited = merge_rebuilds(inherited, open);
 }
 
-// What an abandoned run created goes with it; what it found stays and is handled as asked. Of a complete
-// run only the tables that are loaded anew: the others may be in use.
 void give_up_run(Connection& connection, const MigrationPlan& plan, const RunRecord& run,
                  TableHandling handling, std::vector<Step>& inherited) {
   lock_run(connection, run.run_id);
   inherit_rebuilds(connection, plan, run, handling, inherited);
-  refuse_tables_of_later_runs(connection, run);
   std::vector<std::string> created;
-  for (const TableRecord& table : list_tables(connection, run.run_id)) {
-    const bool planned = std::any_of(plan.tables.begin(), plan.tables.end(),
-                                     [&](const TablePlan& next) { return next.target == table.target; });
-    if (!table.created || (finished(run.state) && !planned)) continue;
-    created.push_back(quote_qualified(plan.schema, table.target));
+  for (const std::string& table : tables_going_with(connection, plan, run)) {
+    created.push_back(quote_qualified(plan.schema, table));
   }
   drop_tables(connection, created);
   set_run_state(connection, run.run_id, RunState::superseded, "");
 }
 
+bool has_tables_of(const MigrationPlan& plan, const std::vector<TableRecord>& tables, std::string& shared) {
+  for (const TableRecord& table : tables) {
+    const bool planned = std::any_of(plan.tables.begin(), plan.tables.end(),
+                                     [&](const TablePlan& next) { return next.target == table.target; });
+    if (!planned) continue;
+    shared = quote_qualified(plan.schema, table.target);
+    return true;
+  }
+  return false;
+}
+
 // Two runs must never write to one table. A run that is under way, of whatever source, is in the way of
-// tables it shares; where the tables are to be replaced, it is given up, as are earlier ones.
+// tables it shares.
+void refuse_unfinished_run(Connection& connection, const MigrationPlan& plan, const std::string& given_up) {
+  for (const RunRecord& run : list_runs(connection)) {
+    if (run.run_id == given_up || run.schema != plan.schema) continue;
+    if (run.state == RunState::superseded || finished(run.state)) continue;
+    std::string shared;
+    if (!has_tables_of(plan, list_tables(connection, run.run_id), shared)) continue;
+    throw Error(
+        Fault::target_refused,
+        "an unfinished run from " + run.source + ", begun on " + run.started_at + " UTC, has table " + shared,
+        "finish that run first, or replace its tables with --table-handling drop");
+  }
+}
+
+// Where the tables are to be replaced, runs that have them are given up, finished or not.
 void give_up_runs_with_these_tables(Connection& connection, const MigrationPlan& plan, TableHandling handling,
                                     std::vector<Step>& inherited) {
+  if (handling == TableHandling::fail) return refuse_unfinished_run(connection, plan, {});
   for (const RunRecord& run : list_runs(connection)) {
     if (run.state == RunState::superseded || run.schema != plan.schema) continue;
-    const std::vector<TableRecord> tables = list_tables(connection, run.run_id);
-    const auto shared = std::find_if(tables.begin(), tables.end(), [&](const TableRecord& table) {
-      return std::any_of(plan.tables.begin(), plan.tables.end(),
-                         [&](const TablePlan& planned) { return planned.target == table.target; });
-    });
-    if (shared == tables.end()) continue;
-    if (handling != TableHandling::fail) {
-      lock_run(connection, run.run_id);
-      inherit_rebuilds(connection, plan, run, handling, inherited);
-      set_run_state(connection, run.run_id, RunState::superseded, "");
-    } else if (!finished(run.state)) {
-      throw Error(Fault::target_refused,
-                  "an unfinished run from " + run.source + ", begun on " + run.started_at +
-                      " UTC, has table " + quote_qualified(plan.schema, shared->target),
-                  "finish that run first, or replace its tables with --table-handling drop");
-    }
+    std::string shared;
+    if (!has_tables_of(plan, list_tables(connection, run.run_id), shared)) continue;
+    lock_run(connection, run.run_id);
+    inherit_rebuilds(connection, plan, run, handling, inherited);
+    set_run_state(connection, run.run_id, RunState::superseded, "");
   }
 }
 
@@ -127,14 +125,6 @@ std::string begin_run(Connection& connection, const RunRequest& request, std::ve
     try {
       connection.execute(request.create_table_sql[i]);
     } catch (Error& error) {
-      if (error.sqlstate() == "42501") {
-        throw Error(
-            Fault::target_refused,
-            "no privilege to create tables in schema " + quote_identifier(plan.schema) + ": " + error.what(),
-            "run as the owner: GRANT CREATE ON SCHEMA " + quote_identifier(plan.schema) + " TO " +
-                quote_identifier(connection.user()))
-            .set_sqlstate(error.sqlstate());
-      }
       error.where().table = quoted_name(plan.tables[i]);
       throw;
     }
@@ -149,37 +139,6 @@ std::string begin_run(Connection& connection, const RunRequest& request, std::ve
 }
 
 }  // namespace
-
-void check_readable(Connection& connection) {
-  if (connection.server_version() < kServerVersionMin) {
-    throw Error(Fault::target_refused,
-                "the server is PostgreSQL " + std::to_string(connection.server_version() / 10000) +
-                    ", and sluice needs 15 or later",
-                "upgrade the server");
-  }
-  const ReadScope scope(connection);
-  const std::string encoding = connection.execute("SELECT current_setting('server_encoding')").text(0, 0);
-  if (encoding != "UTF8") {
-    throw Error(Fault::target_refused, "the database's encoding is " + encoding + ", not UTF8",
-                "create one with: CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0");
-  }
-}
-
-void check_server(Connection& connection) {
-  check_readable(connection);
-  const ReadScope scope(connection);
-  const Result result =
-      connection.execute("SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')");
-  if (result.boolean(0, 0)) {
-    throw Error(Fault::target_refused, "the server is a standby and takes no writes",
-                "connect to the primary");
-  }
-  if (result.text(0, 1) == "on") {
-    // Only a default, but somebody's wish all the same.
-    throw Error(Fault::target_refused, "transactions are read-only by default on this connection",
-                "unset default_transaction_read_only for this role or database");
-  }
-}
 
 std::optional<ServerLog> server_log(Connection& connection) {
   const ReadScope scope(connection);
@@ -213,13 +172,18 @@ Error source_changed(const RunRecord& run, const std::string& fingerprint) {
 
 }  // namespace
 
-OpenRun open_run(Connection& connection, const RunRequest& request) {
-  // Ranges that a crash takes back can be loaded again, but not a run that the ledger does not know any more.
-  Transaction transaction(connection, "SET LOCAL synchronous_commit = on");
-  connection.execute(kExclusive);
-  failpoint("before ledger");
-  install_ledger(connection);
-  failpoint("after ledger");
+std::vector<std::string> tables_going_with(Connection& connection, const MigrationPlan& plan,
+                                           const RunRecord& run) {
+  std::vector<std::string> going;
+  for (const TableRecord& table : list_tables(connection, run.run_id)) {
+    const bool planned = std::any_of(plan.tables.begin(), plan.tables.end(),
+                                     [&](const TablePlan& next) { return next.target == table.target; });
+    if (table.created && (!finished(run.state) || planned)) going.push_back(table.target);
+  }
+  return going;
+}
+
+RunChoice choose_run(Connection& connection, const RunRequest& request) {
   std::optional<RunRecord> same_plan;   // the newest run of this very plan
   std::optional<RunRecord> unfinished;  // the newest one that is not done, whatever its plan
   std::optional<RunRecord> newest;
@@ -235,11 +199,11 @@ OpenRun open_run(Connection& connection, const RunRequest& request) {
     if (!finished(run.state)) unfinished = run;
     newest = run;
   }
-  std::vector<Step> rebuild;
+  RunChoice choice;
   if (request.restart) {
     // What is meant is the run that would have gone on; without one, the last.
-    const std::optional<RunRecord>& meant = unfinished ? unfinished : same_plan ? same_plan : newest;
-    if (meant) give_up_run(connection, *request.plan, *meant, request.handling, rebuild);
+    choice.given_up = unfinished ? unfinished : same_plan ? same_plan : newest;
+    if (choice.given_up) refuse_tables_of_later_runs(connection, *choice.given_up);
     unfinished.reset();
     same_plan.reset();
   }
@@ -256,8 +220,8 @@ OpenRun open_run(Connection& connection, const RunRequest& request) {
     // Whoever asks for the tables to be replaced after a complete run wants another one.
     const bool again = finished(same_plan->state) && request.handling != TableHandling::fail;
     if (!again) {
-      transaction.commit();
-      return {same_plan->run_id, true, same_plan->state};
+      choice.resumed = same_plan;
+      return choice;
     }
   }
   if (same_plan && request.handling == TableHandling::fail) {
@@ -266,6 +230,28 @@ OpenRun open_run(Connection& connection, const RunRequest& request) {
                     " UTC and has changed since (it differs in " +
                     joined(fingerprint_differences(same_plan->fingerprint, request.fingerprint)) + ")",
                 "load it anew with --restart or --table-handling drop");
+  }
+  if (request.handling == TableHandling::fail) {
+    refuse_unfinished_run(connection, *request.plan, choice.given_up ? choice.given_up->run_id : "");
+  }
+  return choice;
+}
+
+OpenRun open_run(Connection& connection, const RunRequest& request) {
+  // Ranges that a crash takes back can be loaded again, but not a run that the ledger does not know any more.
+  Transaction transaction(connection, "SET LOCAL synchronous_commit = on");
+  connection.execute(kExclusive);
+  failpoint("before ledger");
+  install_ledger(connection);
+  failpoint("after ledger");
+  const RunChoice choice = choose_run(connection, request);
+  if (choice.resumed) {
+    transaction.commit();
+    return {choice.resumed->run_id, true, choice.resumed->state};
+  }
+  std::vector<Step> rebuild;
+  if (choice.given_up) {
+    give_up_run(connection, *request.plan, *choice.given_up, request.handling, rebuild);
   }
   OpenRun run;
   failpoint("before run");
@@ -321,7 +307,6 @@ bool is_refusal(const Error& error) { return error.fault() == Fault::target_refu
 
 }  // namespace
 
-// True when the table, found by the run, has what the step would make.
 bool is_there_already(Connection& connection, const TablePlan& found, const Step& step) {
   if (step.index) return has_index(connection, found, *step.index);
   if (step.object.kind != "default") return false;
@@ -329,9 +314,11 @@ bool is_there_already(Connection& connection, const TablePlan& found, const Step
     if (column.source != step.object.name) continue;
     return connection
         .execute(
-            "SELECT EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = $2 AND "
-            "atthasdef)",
-            {quoted_name(found), column.target})
+            "SELECT EXISTS (SELECT 1 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN "
+            "pg_namespace n "
+            "ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2 AND a.attname = $3 AND "
+            "a.atthasdef)",
+            {found.schema, found.target, column.target})
         .boolean(0, 0);
   }
   return false;
