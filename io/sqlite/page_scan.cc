@@ -564,8 +564,7 @@ class PageScan final : public Scan {
 
   [[nodiscard]] Error damaged(const std::string& how) {
     finish();
-    Error error(Fault::source_unreadable, connection_->path().string() + ": is corrupt (" + how + ")",
-                "PRAGMA integrity_check tells more, and sqlite3 FILE .recover can save what is left");
+    Error error = connection_->corrupt(how);
     error.where().table = plan_->source;
     return error;
   }

@@ -27,7 +27,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,11 +41,23 @@
 
 namespace sluice {
 
+// What a file is a copy of, where it is one: then the copy is read, and the original is spoken of.
+struct SnapshotOrigin {
+  std::filesystem::path path;
+  std::string fingerprint;
+  std::uint64_t bytes = 0;
+};
+
 struct ReaderOptions {
   // Where large rows borrow, over all readers; null: they take what they need.
   std::unique_ptr<RowMemory> memory{};
   // Pages that SQLite keeps per reader; 0: its own choice, 2 MB.
   std::uint64_t cache_bytes = 0;
+  // Ends a statement that takes too long once the user wants to stop; see SqliteConnection::stop_when().
+  // Called by all readers' threads.
+  std::function<bool()> stop{};
+  // The file is a private copy of this.
+  std::optional<SnapshotOrigin> origin{};
 };
 
 class Snapshot {
@@ -85,18 +99,31 @@ class Snapshot {
   [[nodiscard]] bool unchanged() const;
   // Main file and WAL together, as they were when the snapshot was taken.
   [[nodiscard]] std::uint64_t file_bytes() const { return file_bytes_; }
-  [[nodiscard]] const std::filesystem::path& path() const { return spare_->path(); }
+  // The WAL beside the file as it is now; 0 where there is none, also beside a copy. Any thread. A
+  // snapshot keeps the log from being restarted, so it grows by all that is written meanwhile.
+  [[nodiscard]] std::uint64_t wal_bytes() const;
+  // Absolute. Of a private copy, the original's.
+  [[nodiscard]] const std::filesystem::path& path() const { return spare_->name(); }
   // Something the user should know about how the file is read; usually empty.
   [[nodiscard]] const std::string& remark() const { return remark_; }
 
+  // For who copies this state: the connection that has it pinned, and how large its pages are together.
+  [[nodiscard]] const SqliteConnection& connection() const { return *spare_; }
+  [[nodiscard]] std::uint64_t pages_bytes() const { return pages_bytes_; }
+
  private:
   struct Reader {
-    Reader(const std::filesystem::path& path, Access access, RowMemory* memory)
-        : connection(path, access), source(connection, memory) {}
+    Reader(const std::filesystem::path& path, Access access, const ReaderOptions& options)
+        : connection(path, access), source(connection, options.memory.get()) {
+      prepare(connection, options);
+      if (options.cache_bytes != 0) connection.set_cache_bytes(options.cache_bytes);
+    }
     SqliteConnection connection;
     TableSource source;
   };
 
+  static void prepare(SqliteConnection& connection, const ReaderOptions& options);
+  void open_spare(const std::filesystem::path& file, Access access);
   void open(const std::filesystem::path& file, std::size_t readers, Access access);
   void agree_in_wal_mode(Agreement agreement);
   bool begin_everywhere();
@@ -124,6 +151,7 @@ class Snapshot {
   bool wal_ = false;
   std::string remark_;
   std::uint64_t file_bytes_ = 0;
+  std::uint64_t pages_bytes_ = 0;
 };
 
 }  // namespace sluice
