@@ -94,7 +94,9 @@ class Migration {
       if (connections_.empty()) connect_target();
       begin();
       execute_plan();
-      return conclude();
+      const int status = conclude();
+      if (status == 0 || status == 3) remove_copy();
+      return status;
     } catch (const Error& error) {
       report_failure(error);
       throw;
@@ -398,7 +400,7 @@ class Migration {
     if (!snapshot_->unchanged()) {
       throw Error(Fault::source_changed,
                   "the source was overwritten while it was read, by something that ignores locks",
-                  "copy it where nobody writes to it and load it again with --restart");
+                  "load it again with --restart --snapshot copy, which is sooner done with the source");
     }
     const bool compared = options_.verify == VerifyMode::full || options_.verify == VerifyMode::server;
     RunState state = compared ? RunState::verified : RunState::loaded;
@@ -436,6 +438,12 @@ class Migration {
     }
     std::cout.flush();
     return report_.exit_status;
+  }
+
+  // The run has come to its end, and what it read is no longer needed to go on.
+  void remove_copy() const {
+    std::error_code ignored;
+    if (!options_.snapshot_file.empty()) std::filesystem::remove(options_.snapshot_file, ignored);
   }
 
   void report_rejects() {

@@ -23,11 +23,18 @@ enum class VerifyMode : std::uint8_t {
 };
 enum class ProgressMode : std::uint8_t { automatic, plain, none };
 enum class ExistingTables : std::uint8_t { fail, truncate, drop };
+enum class SnapshotMode : std::uint8_t {
+  live,  // the file itself, in one read transaction to the end
+  copy,  // a private copy of it, made first
+};
 enum class PlanFormat : std::uint8_t { toml, sql };
 
 // What decides the plan: the same for migrate, plan and inspect.
 struct PlanningOptions {
   std::string source;  // a path, or sqlite:///path
+  SnapshotMode snapshot = SnapshotMode::live;
+  // Keep the copy under this name until a run has come to its end; empty: it goes with the process.
+  std::string snapshot_file;
 
   // Readers of the source, and connections that load at the same time. Each of those sleeps in its socket
   // most of the time, so one or two per core of the server are worth having.
@@ -42,6 +49,8 @@ struct PlanningOptions {
   Mapping mapping;  // flags such as --on-misfit, and the tables of --config
   // Load into tables that are there: their columns and types decide.
   bool data_only = false;
+  // Give up an earlier run, and the copy that it read.
+  bool restart = false;
   ProgressMode progress = ProgressMode::automatic;
 };
 
@@ -51,7 +60,6 @@ struct MigrateOptions : PlanningOptions {
   ExistingTables table_handling = ExistingTables::fail;
   VerifyMode verify = VerifyMode::full;
   bool dry_run = false;
-  bool restart = false;
   // With data_only: foreign keys, indexes, checks and triggers of the target step aside for the load.
   bool rebuild = false;
   // Create tables and everything that belongs to them, and load no rows.

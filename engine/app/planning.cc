@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <functional>
 #include <utility>
 
 #include "engine/app/endpoints.h"
@@ -12,6 +15,7 @@
 #include "engine/plan/decision.h"
 #include "engine/plan/planner.h"
 #include "engine/run/large_row_gate.h"
+#include "io/sqlite/private_copy.h"
 #include "io/wire/type_table.h"
 
 namespace sluice {
@@ -127,7 +131,52 @@ void refuse_collisions(const std::vector<KeyCollision>& collisions, const Mappin
 
 }  // namespace
 
-std::unique_ptr<Snapshot> open_source(const PlanningOptions& options, Console& console) {
+namespace {
+
+// What is under way when the user wants to stop comes to its end, as a range does, unless that takes longer
+// than this: a query over a large table, or one that a hostile file never lets end.
+constexpr auto kStopPatience = std::chrono::seconds(5);
+
+std::function<bool()> patient(const StopRequest& stop) {
+  using Clock = std::chrono::steady_clock;
+  // Nothing while nobody wants to stop. Shared by the threads of all readers.
+  auto since = std::make_shared<std::atomic<Clock::rep>>(0);
+  return [&stop, since] {
+    if (!stop.stopped()) return false;
+    const Clock::rep now = Clock::now().time_since_epoch().count();
+    Clock::rep first = 0;
+    if (since->compare_exchange_strong(first, now)) first = now;
+    return Clock::duration(now - first) > kStopPatience;
+  };
+}
+
+std::unique_ptr<PrivateCopy> copy_source(const PlanningOptions& options, Console& console,
+                                         const StopRequest& stop) {
+  CopyRequest request;
+  request.source = source_path(options.source);
+  request.keep_as = options.snapshot_file;
+  request.anew = options.restart;
+  request.stop = patient(stop);
+  request.go_on = [&](std::uint64_t done, std::uint64_t total) {
+    console.progress("copy", done, total);
+    return !stop.stopped();
+  };
+  console.begin_phase();
+  auto copy = std::make_unique<PrivateCopy>(request);
+  console.end_phase();
+  if (!copy->remark().empty()) console.say(copy->remark());
+  if (copy->found()) {
+    console.say("reading the copy of the source in " + copy->path().string() +
+                ", which an earlier run has left; the source itself may have changed since (--restart copies "
+                "it anew)");
+  }
+  return copy;
+}
+
+}  // namespace
+
+std::unique_ptr<Snapshot> open_source(const PlanningOptions& options, Console& console,
+                                      const StopRequest& stop) {
   const MemoryBudget& memory = options.memory;
   ReaderOptions readers;
   if (memory.limited()) {
@@ -138,7 +187,13 @@ std::unique_ptr<Snapshot> open_source(const PlanningOptions& options, Console& c
   if (options.jobs < options.jobs_wanted) {
     console.say(fmt::format("{} of {} lanes fit into --memory-limit", options.jobs, options.jobs_wanted));
   }
-  auto snapshot = std::make_unique<Snapshot>(source_path(options.source), options.jobs,
+  readers.stop = patient(stop);
+  std::unique_ptr<PrivateCopy> copy;  // may go once the snapshot has it open
+  if (options.snapshot == SnapshotMode::copy) {
+    copy = copy_source(options, console, stop);
+    readers.origin = copy->origin();
+  }
+  auto snapshot = std::make_unique<Snapshot>(copy ? copy->path() : source_path(options.source), options.jobs,
                                              Snapshot::Agreement::fence, std::move(readers));
   if (!snapshot->remark().empty()) console.say(snapshot->remark());
   return snapshot;
@@ -147,7 +202,7 @@ std::unique_ptr<Snapshot> open_source(const PlanningOptions& options, Console& c
 PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* existing, Console& console,
                           const StopRequest& stop) {
   PlannedSource planned;
-  planned.snapshot = open_source(options, console);
+  planned.snapshot = open_source(options, console, stop);
   const Catalog& catalog = planned.snapshot->catalog();
   check_mapping(options.mapping, catalog);
   PlanOptions plan = options_of(options, existing);

@@ -25,9 +25,10 @@ struct PlannedSource {
   PhaseUse profile;
 };
 
-// Opens SOURCE within the memory that the options allow, and says when that is fewer lanes than were asked
-// for.
-std::unique_ptr<Snapshot> open_source(const PlanningOptions& options, Console& console);
+// Opens SOURCE, or a copy of it, within the memory that the options allow, and says when that is fewer lanes
+// than were asked for. `stop` must outlive it. Throws Error (as Snapshot and PrivateCopy do).
+std::unique_ptr<Snapshot> open_source(const PlanningOptions& options, Console& console,
+                                      const StopRequest& stop);
 
 // `existing`: the target's tables for --data-only, else null. Throws Error (source_unreadable, usage,
 // interrupted).

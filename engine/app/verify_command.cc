@@ -44,7 +44,7 @@ class Verification {
       : options_(options), stop_(stop), console_(options.progress) {}
 
   int run() {
-    snapshot_ = open_source(options_, console_);
+    snapshot_ = open_source(options_, console_, stop_);
     connect();
     choose_basis();
     // Before anything is compared: what another repair does meanwhile would be done twice.

@@ -214,7 +214,8 @@ OpenRun open_run(Connection& connection, const RunRequest& request) {
   if (unfinished && unfinished->fingerprint != request.fingerprint) {
     throw Error(Fault::source_changed,
                 "the source was written to since the run began on " + unfinished->started_at + " UTC",
-                "stop the writer and load again from the beginning with --restart");
+                "put that state of it back and go on, or load again from the beginning with --restart; with "
+                "--snapshot copy --snapshot-file FILE an interrupted run goes on from a copy of its own");
   }
   if (unfinished && unfinished->plan_hash != request.plan_hash) {
     throw Error(
