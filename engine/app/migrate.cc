@@ -112,6 +112,7 @@ class Migration {
   void make_plan() {
     PlannedSource planned = plan_source(options_, options_.data_only ? &existing_ : nullptr, console_, stop_);
     snapshot_ = std::move(planned.snapshot);
+    wal_watch_ = std::move(planned.wal_watch);
     plan_ = std::move(planned.plan);
     report_.source_path = snapshot_->path().string();
     report_.source_bytes = snapshot_->file_bytes();
@@ -422,6 +423,7 @@ class Migration {
     }
     report_.phases.total = total_.seconds();
     report_.peak_memory_bytes = peak_memory_bytes();
+    report_.source_wal_growth = wal_watch_->growth();
     std::cout << summary_text(report_, options_.verify);
     for (const std::string& difference : differences_)
       std::cout << "different: " << printable(difference) << "\n";
@@ -510,6 +512,7 @@ class Migration {
     report_.error = error.describe();
     report_.phases.total = total_.seconds();
     report_.peak_memory_bytes = peak_memory_bytes();
+    if (wal_watch_) report_.source_wal_growth = wal_watch_->growth();
     try {
       take_what_is_done();
     } catch (const Error&) {
@@ -536,6 +539,7 @@ class Migration {
   std::map<std::size_t, std::string> refused_;  // steps, with the reason
   std::vector<std::string> differences_;
   std::unique_ptr<Snapshot> snapshot_;
+  std::unique_ptr<WalWatch> wal_watch_;
   // The first one is used for everything between the phases.
   std::vector<std::unique_ptr<Connection>> connections_;
   bool connections_full_ = false;  // the server has room for no more

@@ -195,8 +195,8 @@ void add_migrate_options(CLI::App& app, MigrateOptions& options) {
   app.add_flag("--dry-run", options.dry_run, "Print the DDL and the ranges; change nothing");
   app.add_flag("--restart", options.restart, "Give up an earlier run, drop what it created and begin again");
   app.add_option("--snapshot-file", options.snapshot_file,
-                 "With --snapshot copy: copy to this file, which is kept until a run has come to its\n"
-                 "end, so that an interrupted one goes on whatever happens to the source")
+                 "With --snapshot copy: the copy is this file, kept until a run has come to its\n"
+                 "end, so that an interrupted one goes on from it, whatever became of the source")
       ->type_name("FILE");
   app.add_option("--report", options.report_directory,
                  "Write report.json, schema.sql and, where rows were rejected, rejects.jsonl")

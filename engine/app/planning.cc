@@ -203,6 +203,7 @@ PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* e
                           const StopRequest& stop) {
   PlannedSource planned;
   planned.snapshot = open_source(options, console, stop);
+  planned.wal_watch = std::make_unique<WalWatch>(*planned.snapshot, console);
   const Catalog& catalog = planned.snapshot->catalog();
   check_mapping(options.mapping, catalog);
   PlanOptions plan = options_of(options, existing);

@@ -8,6 +8,7 @@
 
 #include "engine/app/console.h"
 #include "engine/app/options.h"
+#include "engine/app/wal_watch.h"
 #include "engine/model/facts.h"
 #include "engine/model/plan.h"
 #include "engine/model/target_catalog.h"
@@ -19,6 +20,7 @@ namespace sluice {
 
 struct PlannedSource {
   std::unique_ptr<Snapshot> snapshot;
+  std::unique_ptr<WalWatch> wal_watch;           // of the snapshot; goes before it
   std::map<std::string, TableOutline> outlines;  // by table, of the selected tables
   SourceFacts facts;                             // of the selected tables
   MigrationPlan plan;                            // its findings are not acted upon here

@@ -13,14 +13,6 @@ namespace {
 using namespace testing;
 using std::chrono::steady_clock;
 
-// An object that CREATE would refuse, as an attacker writes it: straight into the schema.
-void plant(const Writer& writer, const std::string& type, const std::string& name, const std::string& sql,
-           int root = 0) {
-  writer.run("PRAGMA writable_schema=ON");
-  writer.run("INSERT INTO sqlite_schema VALUES ('" + type + "', '" + name + "', '" + name + "', " +
-             std::to_string(root) + ", '" + sql + "')");
-}
-
 // `column` replaces the type of the column x of a table t that holds one row.
 void plant_column(const std::filesystem::path& path, const std::string& column) {
   const Writer writer(path);
@@ -83,7 +75,7 @@ TEST_F(HostileSchemaTest, MayUseJson) {
       "INSERT INTO t(a) VALUES ('{\"k\":5}')");
   Snapshot snapshot(path(), 1);
   EXPECT_EQ(table_named(snapshot.catalog(), "t").columns.size(), 3U);
-  EXPECT_EQ(reading(path(), "t"), "t'{\"k\":5}' i5 i5 i1") << "as SQLite's own functions say";
+  EXPECT_EQ(reading(path(), "t"), "t{\"k\":5} i5 i5 i1") << "as SQLite's own functions say";
 }
 
 // Views and triggers are text to us.
@@ -96,8 +88,11 @@ TEST_F(HostileSchemaTest, RunsNeitherViewsNorTriggers) {
         "count(*) "
         "FROM c");
     writer.run("CREATE VIEW huge AS SELECT zeroblob(999999999) AS b");
-    plant(writer, "trigger", "attach",
-          "CREATE TRIGGER attach AFTER INSERT ON t BEGIN SELECT load_extension(''/tmp/evil.so''); END");
+    // As an attacker writes it, where CREATE TRIGGER would refuse it.
+    writer.run(
+        "PRAGMA writable_schema=ON; INSERT INTO sqlite_schema VALUES ('trigger', 'attach', 't', 0, 'CREATE "
+        "TRIGGER "
+        "attach AFTER INSERT ON t BEGIN SELECT load_extension(''/tmp/evil.so''); END')");
   }
   const auto began = steady_clock::now();
   Snapshot snapshot(path(), 1);
@@ -127,7 +122,7 @@ TEST_F(HostileSchemaTest, MayNotTakeMoreThanAValueMayHave) {
   std::filesystem::remove(path());
   // As a default of a column that rows from before it do not have. SQLite takes no function there.
   plant_column(path(), "x TEXT, y DEFAULT (zeroblob(2147483647))");
-  EXPECT_TRUE(reading(path(), "t").starts_with("i1 t'one'")) << reading(path(), "t");
+  EXPECT_TRUE(reading(path(), "t").starts_with("i1 tone")) << reading(path(), "t");
 }
 
 // Pages that point at the pages above them: to the depth that SQLite follows, more rows than anyone can wait
@@ -142,7 +137,7 @@ TEST_F(HostileSchemaTest, EndsWherePagesLeadInCircles) {
               "PRAGMA page_size=512; PRAGMA encoding='UTF-16le'; CREATE TABLE t(id INTEGER PRIMARY KEY, x)") +
           (without_rowid ? "WITHOUT ROWID" : ""));
       writer.run(
-          "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) INSERT INTO t "
+          "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) INSERT INTO t "
           "SELECT i, i "
           "FROM n");
     }
