@@ -84,6 +84,7 @@ void Console::progress(const std::string& phase, std::size_t done, std::size_t t
 
 void Console::show(const std::string& line) {
   if (mode_ == ProgressMode::none) return;
+  const std::lock_guard lock(mutex_);
   if (live_) {
     fmt::print(stderr, "\r\x1b[K{}", line);
     std::fflush(stderr);
@@ -96,9 +97,13 @@ void Console::show(const std::string& line) {
   fmt::print(stderr, "{}\n", line);
 }
 
-void Console::end_phase() { clear_line(); }
+void Console::end_phase() {
+  const std::lock_guard lock(mutex_);
+  clear_line();
+}
 
 void Console::say(const std::string& text) {
+  const std::lock_guard lock(mutex_);
   clear_line();
   // Texts name tables and columns of a stranger's file.
   fmt::print(stderr, "{}\n", printable(text));

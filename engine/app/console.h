@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <mutex>
 #include <string>
 
 #include "engine/app/options.h"
@@ -28,7 +29,8 @@ struct Progress {
   std::uint64_t bytes_before = 0;
 };
 
-// One line that is rewritten on a terminal, a plain line every ten seconds elsewhere. One thread at a time.
+// One line that is rewritten on a terminal, a plain line every ten seconds elsewhere. Any thread may say
+// something, one at a time shows progress.
 class Console {
  public:
   explicit Console(ProgressMode mode);
@@ -51,6 +53,7 @@ class Console {
   void show(const std::string& line);
   void clear_line();
 
+  std::mutex mutex_;
   ProgressMode mode_;
   bool live_;
   bool line_shown_ = false;

@@ -59,13 +59,16 @@ class Execution {
   }
 
   void run() {
-    const std::vector<WorkRecord> ranges = list_work(first(), work_.run_id);
-    const std::vector<StepRecord> steps = list_steps(first(), work_.run_id);
+    const std::vector<WorkRecord> ranges =
+        work_.retries->run([&] { return list_work(first(), work_.run_id); });
+    const std::vector<StepRecord> steps =
+        work_.retries->run([&] { return list_steps(first(), work_.run_id); });
     prepare_lanes();
-    LoadJobs load(lanes_, sources(), load_clock_, [this](const std::optional<RangeSeal>& seal) {
-      if (seal) note(*seal);
-      ranges_done_.fetch_add(1, std::memory_order_relaxed);
-    });
+    LoadJobs load(lanes_, sources(), load_clock_, *work_.retries,
+                  [this](const std::optional<RangeSeal>& seal) {
+                    if (seal) note(*seal);
+                    ranges_done_.fetch_add(1, std::memory_order_relaxed);
+                  });
     const std::vector<JobId> loaded = add_ranges(load, ranges);
     add_steps(steps, loaded);
     for (std::size_t table = 0; table < plan_.tables.size(); ++table) add_verification(table, loaded[table]);
@@ -183,8 +186,11 @@ class Execution {
     if (step.phase == StepPhase::index) job.cost += bytes * kIndexCost;
     if (step.phase == StepPhase::validate) job.cost += bytes * kValidateCost;
     job.after = {after};
-    job.body = [this, number, found, claim = Claim::skip_locked](std::size_t lane) mutable {
-      return run_step_job(lane, number, found, std::exchange(claim, Claim::wait));
+    job.body = [this, number, found, first = Claim::skip_locked](std::size_t lane) mutable {
+      const Claim claim = std::exchange(first, Claim::wait);
+      return work_.retries->run([&](std::size_t attempt) {
+        return run_step_job(lane, number, found, attempt == 1 ? claim : Claim::wait);
+      });
     };
     return graph_.add(std::move(job));
   }
@@ -209,8 +215,10 @@ class Execution {
     job.after = {loaded};
     job.cost = static_cast<double>(plan_.tables[table].bytes) * kVerifyCost;
     job.body = [this, table](std::size_t lane) {
-      take_leaves(*work_.connections[lane], table);
-      if (work_.verify != VerifyMode::none) begin_verification(*work_.connections[lane], table);
+      work_.retries->run([&] { take_leaves(*work_.connections[lane], table); });
+      if (work_.verify != VerifyMode::none) {
+        work_.retries->run([&] { begin_verification(*work_.connections[lane], table); });
+      }
       return JobEnd::done;
     };
     graph_.add(std::move(job));
@@ -245,7 +253,7 @@ class Execution {
       job.cost = static_cast<double>(plan.bytes) * kVerifyCost / static_cast<double>(pieces);
       job.body = [this, &read_back, piece](std::size_t lane) {
         const PhaseClock::Share share(verify_clock_);
-        read_back.read(*work_.connections[lane], piece, verified_);
+        work_.retries->run([&] { read_back.read(*work_.connections[lane], piece, verified_); });
         return JobEnd::done;
       };
       read.push_back(graph_.add(std::move(job)));
@@ -255,7 +263,8 @@ class Execution {
     compare.after = std::move(read);
     compare.body = [this, &read_back, number](std::size_t lane) {
       const PhaseClock::Share share(verify_clock_);
-      executed_.tables[number].comparison = read_back.compare(*work_.connections[lane]);
+      executed_.tables[number].comparison =
+          work_.retries->run([&] { return read_back.compare(*work_.connections[lane]); });
       read_backs_[number].reset();
       return JobEnd::done;
     };

@@ -14,6 +14,7 @@
 #include "engine/model/plan.h"
 #include "engine/run/phase_clock.h"
 #include "engine/run/range_pipeline.h"
+#include "engine/run/retries.h"
 #include "io/postgres/connection.h"
 #include "io/postgres/ledger.h"
 #include "io/postgres/range_sink.h"
@@ -33,6 +34,7 @@ struct ExecutionWork {
   std::size_t index_jobs = 1;            // indexes, or validations, at the same time
   VerifyMode verify = VerifyMode::full;
   RangeSinkOptions sink;
+  Retries* retries = nullptr;
 };
 
 struct ExecutedTable {

@@ -8,8 +8,10 @@
 #include <iostream>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 
+#include "engine/app/canceller.h"
 #include "engine/app/console.h"
 #include "engine/app/differences.h"
 #include "engine/app/endpoints.h"
@@ -25,6 +27,7 @@
 #include "engine/model/error.h"
 #include "engine/plan/ddl.h"
 #include "engine/plan/planner.h"
+#include "engine/run/retries.h"
 #include "io/postgres/rebuild.h"
 #include "io/postgres/target.h"
 #include "io/postgres/target_catalog.h"
@@ -45,9 +48,11 @@ class Stopwatch {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
-[[noreturn]] void throw_interrupted() {
-  throw Error(Fault::interrupted, "stopped before the end", "run the same command again to go on");
+Error interruption() {
+  return Error(Fault::interrupted, "stopped before the end", "run the same command again to go on");
 }
+
+[[noreturn]] void throw_interrupted() { throw interruption(); }
 
 // What decides whether an earlier run can go on: everything of the plan but the cuts, which the ledger
 // keeps. TableIds count through it, so the order is part of it.
@@ -77,8 +82,12 @@ TableHandling handling_of(ExistingTables handling) {
 
 class Migration {
  public:
-  Migration(const MigrateOptions& options, const StopRequest& stop)
-      : options_(options), stop_(stop), console_(options.progress) {}
+  Migration(const MigrateOptions& options, StopRequest& stop)
+      : options_(options),
+        stop_(stop),
+        console_(options.progress),
+        retries_(options.retry_for, stop, [this](const Retries::Notice& notice) { say_retry(notice); }),
+        canceller_(stop, options.grace) {}
 
   int run() {
     if (writes_report()) {
@@ -93,13 +102,15 @@ class Migration {
       if (options_.dry_run) return 0;
       if (connections_.empty()) connect_target();
       begin();
-      execute_plan();
-      const int status = conclude();
+      const int status = finish();
       if (status == 0 || status == 3) remove_copy();
       return status;
     } catch (const Error& error) {
-      report_failure(error);
-      throw;
+      // What fails after everything was cancelled failed because of that.
+      const bool cancelled = stop_.stopped_now() && error.fault() != Fault::internal;
+      const Error ending = cancelled ? interruption() : error;
+      report_failure(ending);
+      throw ending;
     } catch (const std::exception& error) {
       report_failure(Error(Fault::internal, error.what()));
       throw;
@@ -107,6 +118,34 @@ class Migration {
   }
 
  private:
+  // From the first range to the last word. A server that crashed may have taken back ranges and steps that it
+  // had confirmed (commits are asynchronous), and then there is work again.
+  int finish() {
+    for (;;) {
+      try {
+        execute_plan();
+        return conclude();
+      } catch (const Error& error) {
+        if (error.fault() != Fault::commits_lost || options_.retry_for.count() == 0 || stop_.stopped()) throw;
+        console_.say(fmt::format("{} in a crash; loading it again", error.what()));
+      }
+    }
+  }
+
+  // Whoever watches wants to know that it goes on, but not of every lane: a server that goes down takes all
+  // of them with it.
+  void say_retry(const Retries::Notice& notice) {
+    constexpr auto kSilence = std::chrono::seconds(2);
+    const std::lock_guard lock(retry_said_mutex_);
+    const auto now = std::chrono::steady_clock::now();
+    if (retry_said_ && now - *retry_said_ < kSilence) return;
+    retry_said_ = now;
+    const Error& error = *notice.error;
+    console_.say(fmt::format("{}{}; trying again in {:.1f} s", error.what(),
+                             error.sqlstate().empty() ? "" : " [" + error.sqlstate() + "]",
+                             notice.wait_seconds));
+  }
+
   [[nodiscard]] bool writes_report() const { return !options_.report_directory.empty() && !options_.dry_run; }
 
   void make_plan() {
@@ -208,7 +247,14 @@ class Migration {
     request.handling = handling_of(options_.table_handling);
     request.restart = options_.restart;
     request.rebuild = options_.rebuild;
-    run_ = open_run(connection, request);
+    // When the answer to its COMMIT got lost, the second time finds the run that the first one began.
+    run_ = retries_.run([&] { return open_run(connection, request); });
+    retries_.run([&] { take_run(connection); });
+  }
+
+  void take_run(Connection& connection) {
+    std::erase_if(plan_.steps, [](const Step& step) { return step.rebuild; });
+    found_.clear();
     // What the run took out of the way is known to the ledger alone.
     for (Step& step : list_rebuilds(connection, run_.run_id)) plan_.steps.push_back(std::move(step));
     if (run_.resumed) take_cuts_from_ledger();
@@ -244,16 +290,33 @@ class Migration {
   // As many connections as wanted, or as the server has room for.
   void connect_lanes(std::size_t count) {
     if (connections_full_) return;
-    sluice::connect_lanes(connections_, endpoint_.conninfo, count, console_);
+    const std::size_t before = connections_.size();
+    // The first one is not tried again: a wrong address should be known at once.
+    const auto connect = [&] { sluice::connect_lanes(connections_, endpoint_.conninfo, count, console_); };
+    before == 0 ? connect() : retries_.run(connect);
+    for (std::size_t i = before; i < connections_.size(); ++i) canceller_.watch(*connections_[i]);
     connections_full_ = connections_.size() < count;
+  }
+
+  // Of an execution whose commits were lost.
+  void forget_results() {
+    differences_.clear();
+    refused_.clear();
+    report_.explanation = {};
+    for (TableReport& table : report_.tables) {
+      table.rows_source = table.rows_loaded = table.rows_rejected = table.bytes = 0;
+      table.verified = false;
+    }
   }
 
   void execute_plan() {
     // The limit is for so many lanes; those that only wait for indexes would have buffers, too.
     const std::size_t index_jobs =
         options_.memory.limited() ? std::min(options_.index_jobs, options_.jobs) : options_.index_jobs;
+    forget_results();
     connect_lanes(lanes_wanted(plan_, options_.jobs, index_jobs));
     ExecutionWork work;
+    work.retries = &retries_;
     work.plan = &plan_;
     work.snapshot = snapshot_.get();
     work.run_id = run_.run_id;
@@ -268,7 +331,8 @@ class Migration {
       work.sink.send_bytes = options_.memory.send_bytes;
       work.sink.reject_bytes_max = options_.memory.reject_bytes_max;
     }
-    const std::optional<ServerLog> log_before = server_log(*connections_.front());
+    Connection& connection = *connections_.front();
+    const std::optional<ServerLog> log_before = retries_.run([&] { return server_log(connection); });
     Executed executed;
     try {
       execute(work, console_, stop_, executed);
@@ -279,7 +343,7 @@ class Migration {
     explain(executed);
     if (!executed.finished) throw_interrupted();
     explain_log(log_before);
-    const std::vector<StepRecord> steps = list_steps(*connections_.front(), run_.run_id);
+    const std::vector<StepRecord> steps = retries_.run([&] { return list_steps(connection, run_.run_id); });
     report_.objects = objects_of_plan(plan_, steps);
     for (const StepRecord& step : steps) {
       if (step.done && !step.object.created) refused_[step.number] = step.object.reason;
@@ -310,7 +374,7 @@ class Migration {
   }
 
   void explain_log(const std::optional<ServerLog>& before) {
-    const std::optional<ServerLog> now = server_log(*connections_.front());
+    const std::optional<ServerLog> now = retries_.run([&] { return server_log(*connections_.front()); });
     // Another server may have taken over, whose log is behind.
     if (!before || !now || now->written < before->written) return;
     report_.explanation.wal_level = now->level;
@@ -343,13 +407,14 @@ class Migration {
         console_.say(fmt::format("table {}: {}", plan_.tables[i].source, compared[i].note));
       }
     }
-    name_differences(leaves, compared, ranges);
+    retries_.run([&] { name_differences(leaves, compared, ranges); });
   }
 
   // Where the target differs from what was loaded: table, ranges and the first rows.
   void name_differences(const std::vector<TableLeaves>& leaves, const std::vector<TableComparison>& compared,
                         const std::vector<std::vector<const WorkRecord*>>& ranges) {
     constexpr std::uint64_t kRowsNamed = 20;
+    differences_.clear();
     DifferenceWork work;
     bool any = false;
     for (std::size_t i = 0; i < compared.size(); ++i) {
@@ -417,7 +482,10 @@ class Migration {
     report_.status = name_of(state);
     std::vector<std::string> table_roots;
     for (const TableReport& table : report_.tables) table_roots.push_back(table.digest);
-    if (!conclude_run(*connections_.front(), run_.run_id, state, report_.root, table_roots)) {
+    // Without a second effect when only the answer got lost.
+    const bool concluded = retries_.run(
+        [&] { return conclude_run(*connections_.front(), run_.run_id, state, report_.root, table_roots); });
+    if (!concluded) {
       throw Error(Fault::target_refused, "this run was given up for another one that began meanwhile",
                   "let that one finish; sluice status shows it");
     }
@@ -451,7 +519,9 @@ class Migration {
   void report_rejects() {
     constexpr std::size_t kGroupsListed = 20;
     std::size_t listed = 0;
-    for (const FailureGroup& group : group_failures(*connections_.front(), run_.run_id)) {
+    const std::vector<FailureGroup> groups =
+        retries_.run([&] { return group_failures(*connections_.front(), run_.run_id); });
+    for (const FailureGroup& group : groups) {
       if (++listed > kGroupsListed) {
         std::cout << "rejected: and more; the reject file has them all\n";
         break;
@@ -465,9 +535,12 @@ class Migration {
         options_.report_directory.empty()
             ? std::filesystem::path(snapshot_->path().filename().string() + ".rejects.jsonl")
             : std::filesystem::path(options_.report_directory) / "rejects.jsonl";
-    std::ofstream file(path, std::ios::binary | std::ios::trunc);
-    read_failures(*connections_.front(), run_.run_id,
-                  [&](std::string_view record) { file << record << '\n'; });
+    std::ofstream file;
+    retries_.run([&] {
+      file = std::ofstream(path, std::ios::binary | std::ios::trunc);
+      read_failures(*connections_.front(), run_.run_id,
+                    [&](std::string_view record) { file << record << '\n'; });
+    });
     file.flush();
     if (file) {
       std::cout << "rejected rows are in " << path.string() << " and in sluice.failure\n";
@@ -526,9 +599,13 @@ class Migration {
   }
 
   const MigrateOptions& options_;
-  const StopRequest& stop_;
+  StopRequest& stop_;
   const Stopwatch total_;
   Console console_;
+  std::mutex retry_said_mutex_;
+  std::optional<std::chrono::steady_clock::time_point> retry_said_;
+  Retries retries_;
+  Canceller canceller_;
   Report report_;
   MigrationPlan plan_;
   TargetCatalog existing_;  // with --data-only
@@ -547,6 +624,6 @@ class Migration {
 
 }  // namespace
 
-int migrate(const MigrateOptions& options, const StopRequest& stop) { return Migration(options, stop).run(); }
+int migrate(const MigrateOptions& options, StopRequest& stop) { return Migration(options, stop).run(); }
 
 }  // namespace sluice

@@ -7,7 +7,7 @@
 namespace sluice {
 
 // Returns the exit status. Errors that end the run are thrown, after what is known of it has been written
-// to the report.
-int migrate(const MigrateOptions& options, const StopRequest& stop);
+// to the report. `stop` is also set here, when the grace of a stopped run is over.
+int migrate(const MigrateOptions& options, StopRequest& stop);
 
 }  // namespace sluice

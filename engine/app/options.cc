@@ -82,6 +82,13 @@ CLI::Option* add_target(CLI::App& app, std::string& target, const std::string& h
       help);
 }
 
+void add_duration(CLI::App& app, const char* flag, std::chrono::milliseconds& duration,
+                  const std::string& help) {
+  app.add_option_function<std::string>(
+         flag, [&duration](const std::string& text) { duration = parse_duration(text); }, help)
+      ->type_name("TIME");
+}
+
 void add_memory_limit(CLI::App& app, PlanningOptions& options) {
   app.add_option_function<std::string>(
          "--memory-limit",
@@ -198,6 +205,12 @@ void add_migrate_options(CLI::App& app, MigrateOptions& options) {
                  "With --snapshot copy: the copy is this file, kept until a run has come to its\n"
                  "end, so that an interrupted one goes on from it, whatever became of the source")
       ->type_name("FILE");
+  add_duration(app, "--retry-for", options.retry_for,
+               "Go on trying so long when the server restarts, is full or cannot be reached;\n"
+               "0 gives up at once [5min]");
+  add_duration(app, "--grace", options.grace,
+               "When told to stop, finish what is under way for so long before cancelling it\n"
+               "[20s]");
   app.add_option("--report", options.report_directory,
                  "Write report.json, schema.sql and, where rows were rejected, rejects.jsonl")
       ->type_name("DIR");
@@ -474,6 +487,24 @@ std::uint64_t parse_size(const std::string& text) {
     throw Error(Fault::usage, "not a size: " + text, "write it like 32MB, 64MiB or 5000000");
   }
   return number * found->second;
+}
+
+std::chrono::milliseconds parse_duration(const std::string& text) {
+  double number = 0;
+  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), number);
+  std::string unit(end, text.data() + text.size());
+  std::erase(unit, ' ');
+  constexpr std::array<std::pair<std::string_view, double>, 5> kUnits = {
+      {{"ms", 1}, {"s", 1'000}, {"min", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}}};
+  const auto* found =
+      std::find_if(kUnits.begin(), kUnits.end(), [&](const auto& row) { return row.first == unit; });
+  constexpr double kLongest = 365 * 86'400'000.0;
+  const bool zero = status == std::errc{} && number == 0 && unit.empty();
+  if (!zero && (status != std::errc{} || found == kUnits.end() || !(number >= 0) ||
+                number * found->second > kLongest)) {
+    throw Error(Fault::usage, "not a duration: " + text, "write it like 30s, 5min or 1.5h");
+  }
+  return std::chrono::milliseconds(zero ? 0 : static_cast<std::int64_t>(number * found->second));
 }
 
 Command parse_command_line(int argc, const char* const* argv) {

@@ -3,6 +3,7 @@
 //
 // A flag given on the command line wins over SLUICE_<FLAG>, which wins over the file of --config.
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -51,6 +52,8 @@ struct PlanningOptions {
   bool data_only = false;
   // Give up an earlier run, and the copy that it read.
   bool restart = false;
+  // How long a stopped run may take to finish what is under way.
+  std::chrono::milliseconds grace = std::chrono::seconds(20);
   ProgressMode progress = ProgressMode::automatic;
 };
 
@@ -65,6 +68,8 @@ struct MigrateOptions : PlanningOptions {
   // Create tables and everything that belongs to them, and load no rows.
   bool schema_only = false;
   std::string report_directory;  // empty: none
+  // How long to try again what the server refuses for the moment; zero: not at all.
+  std::chrono::milliseconds retry_for = std::chrono::minutes(5);
 };
 
 struct PlanFileOptions : PlanningOptions {
@@ -115,5 +120,8 @@ Command parse_command_line(int argc, const char* const* argv);
 
 // "64MB", "32 MiB", "1g", "5000000". Throws Error (usage).
 std::uint64_t parse_size(const std::string& text);
+
+// "90s", "5min", "1.5 h", "250ms"; 0 needs no unit. Throws Error (usage).
+std::chrono::milliseconds parse_duration(const std::string& text);
 
 }  // namespace sluice

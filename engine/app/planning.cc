@@ -133,20 +133,19 @@ void refuse_collisions(const std::vector<KeyCollision>& collisions, const Mappin
 
 namespace {
 
-// What is under way when the user wants to stop comes to its end, as a range does, unless that takes longer
-// than this: a query over a large table, or one that a hostile file never lets end.
-constexpr auto kStopPatience = std::chrono::seconds(5);
-
-std::function<bool()> patient(const StopRequest& stop) {
+// Ends a query over a large table, or one that a hostile file never lets end, when the user wants to stop:
+// what is under way may come to its end, as a range does, but not take longer than the grace.
+std::function<bool()> end_of_grace(const StopRequest& stop, std::chrono::milliseconds grace) {
   using Clock = std::chrono::steady_clock;
   // Nothing while nobody wants to stop. Shared by the threads of all readers.
   auto since = std::make_shared<std::atomic<Clock::rep>>(0);
-  return [&stop, since] {
+  return [&stop, since, grace] {
     if (!stop.stopped()) return false;
+    if (stop.stopped_now()) return true;
     const Clock::rep now = Clock::now().time_since_epoch().count();
     Clock::rep first = 0;
     if (since->compare_exchange_strong(first, now)) first = now;
-    return Clock::duration(now - first) > kStopPatience;
+    return Clock::duration(now - first) > grace;
   };
 }
 
@@ -156,7 +155,7 @@ std::unique_ptr<PrivateCopy> copy_source(const PlanningOptions& options, Console
   request.source = source_path(options.source);
   request.keep_as = options.snapshot_file;
   request.anew = options.restart;
-  request.stop = patient(stop);
+  request.stop = end_of_grace(stop, options.grace);
   request.go_on = [&](std::uint64_t done, std::uint64_t total) {
     console.progress("copy", done, total);
     return !stop.stopped();
@@ -187,7 +186,7 @@ std::unique_ptr<Snapshot> open_source(const PlanningOptions& options, Console& c
   if (options.jobs < options.jobs_wanted) {
     console.say(fmt::format("{} of {} lanes fit into --memory-limit", options.jobs, options.jobs_wanted));
   }
-  readers.stop = patient(stop);
+  readers.stop = end_of_grace(stop, options.grace);
   std::unique_ptr<PrivateCopy> copy;  // may go once the snapshot has it open
   if (options.snapshot == SnapshotMode::copy) {
     copy = copy_source(options, console, stop);

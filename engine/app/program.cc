@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <exception>
 #include <iostream>
@@ -25,18 +26,27 @@ namespace {
 
 StopRequest stop_request;
 
-// The first signal lets ranges under way finish. The second one ends the process on the spot, which loses
-// nothing: what has not committed never happened.
+// The first signal lets what is under way finish. The second one has it cancelled, where there is a server
+// that works for us. The next one ends the process on the spot, which loses nothing: what has not committed
+// never happened.
+std::atomic<bool> server_at_work{false};
+
 extern "C" void handle_stop_signal(int) {
   const auto print = [](std::string_view text) {
     [[maybe_unused]] const auto written = write(STDERR_FILENO, text.data(), text.size());
   };
-  if (stop_request.stopped()) {
-    print("\nsluice: stopped; run the same command again to go on\n");
-    _exit(exit_status_of(Fault::interrupted));
+  if (!stop_request.stopped()) {
+    stop_request.stop();
+    print("\nsluice: stopping after what is under way; once more to stop at once\n");
+    return;
   }
-  stop_request.stop();
-  print("\nsluice: stopping after what is under way; once more to stop at once\n");
+  if (server_at_work && !stop_request.stopped_now()) {
+    stop_request.stop_now();
+    print("\nsluice: cancelling what is under way; once more to leave without waiting for the server\n");
+    return;
+  }
+  print("\nsluice: stopped; run the same command again to go on\n");
+  _exit(exit_status_of(Fault::interrupted));
 }
 
 void install_signal_handlers() {
@@ -52,6 +62,7 @@ void install_signal_handlers() {
 struct RunCommand {
   int operator()(const MigrateOptions& options) const {
     install_signal_handlers();
+    server_at_work = true;
     return migrate(options, stop_request);
   }
   int operator()(const InspectOptions& options) const {

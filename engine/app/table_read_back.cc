@@ -126,6 +126,7 @@ TableComparison TableReadBack::compare(Connection& connection) {
     return std::move(comparison_);
   }
   comparison_.rows_target = target_.total().rows;
+  // Before anything of the answer is written: it may be asked again.
   comparison_.differing = comparison_.level == Level::server ? differing_by_server(connection)
                                                              : differing_leaves(source_, target_);
   comparison_.equal = comparison_.differing.empty();
@@ -146,8 +147,9 @@ std::vector<std::size_t> TableReadBack::differing_by_server(Connection& connecti
     for (std::size_t i = 0; i < all.size(); ++i) all[i] = i;
     return all;
   }
-  target_ = source_.emptied();
-  naming_table(plan_, [&] { sum_blocks(connection, plan_, {}, true, target_); });
+  TableLeaves by_leaf = source_.emptied();
+  naming_table(plan_, [&] { sum_blocks(connection, plan_, {}, true, by_leaf); });
+  target_ = std::move(by_leaf);
   return differing_server_leaves(source_, target_);
 }
 

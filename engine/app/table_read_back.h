@@ -61,6 +61,7 @@ struct ReadBackOptions {
 };
 
 // First cut(), then read() for every piece, in any order and by several threads at a time, then compare().
+// What failed may be called again, cut() on a new object.
 class TableReadBack {
  public:
   // Both are borrowed.

@@ -17,6 +17,8 @@ constexpr std::uint64_t kRowsPerMeterTick = 1024;
 
 std::optional<RangeSeal> load_range(Lane& lane, const RangeTask& task, Claim claim) {
   std::uint64_t rows = 0;
+  const std::uint64_t rows_at_first = lane.meter->rows.load(std::memory_order_relaxed);
+  const std::uint64_t bytes_at_first = lane.meter->bytes.load(std::memory_order_relaxed);
   try {
     double blocked_at_first = 0;
     const std::unique_ptr<RangeWriter> writer = [&] {
@@ -41,6 +43,8 @@ std::optional<RangeSeal> load_range(Lane& lane, const RangeTask& task, Claim cla
     advance(lane.meter->bytes, seal.bytes - bytes_before);
     return seal;
   } catch (Error& error) {
+    lane.meter->rows.store(rows_at_first, std::memory_order_relaxed);
+    lane.meter->bytes.store(bytes_at_first, std::memory_order_relaxed);
     error.where().table = task.plan->source;
     error.where().range = task.number;
     if (rows > 0 && !error.where().row) error.where().row = rows;

@@ -10,8 +10,8 @@
 
 namespace sluice {
 
-// How far a lane is, for whoever watches from another thread. Counts everything the lane has taken on,
-// also of ranges that did not make it. One cache line each, so that lanes do not slow each other down.
+// How far a lane is, for whoever watches from another thread. What a range counted goes again when the range
+// fails. One cache line each, so that lanes do not slow each other down.
 struct alignas(64) LaneMeter {
   std::atomic<std::uint64_t> rows{0};
   std::atomic<std::uint64_t> bytes{0};

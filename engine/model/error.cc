@@ -19,6 +19,7 @@ int exit_status_of(Fault fault) {
       return 21;
     case Fault::connection_lost:
     case Fault::in_doubt:
+    case Fault::commits_lost:
     case Fault::interrupted:
       return 5;
     case Fault::internal:
@@ -43,6 +44,8 @@ std::string_view name_of(Fault fault) {
       return "connection lost";
     case Fault::in_doubt:
       return "connection lost during commit";
+    case Fault::commits_lost:
+      return "commits lost";
     case Fault::interrupted:
       return "interrupted";
     case Fault::output:
@@ -67,10 +70,19 @@ std::string on_one_line(std::string text) {
 }  // namespace
 
 Error::Error(Fault fault, std::string what, std::string advice)
-    : fault_(fault), what_(on_one_line(std::move(what))), advice_(on_one_line(std::move(advice))) {}
+    : fault_(fault),
+      what_(on_one_line(std::move(what))),
+      advice_(on_one_line(std::move(advice))),
+      may_pass_(fault == Fault::connection_lost || fault == Fault::in_doubt ||
+                fault == Fault::target_unavailable) {}
 
 Error& Error::set_sqlstate(std::string_view sqlstate) {
   sqlstate_ = sqlstate;
+  return *this;
+}
+
+Error& Error::set_may_pass(bool may_pass) {
+  may_pass_ = may_pass;
   return *this;
 }
 

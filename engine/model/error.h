@@ -24,6 +24,7 @@ enum class Fault : std::uint8_t {
   target_unavailable,  // 21: unreachable, full, shutting down: try later
   connection_lost,     // 5: the same command goes on
   in_doubt,            // 5: lost while COMMIT was under way; the ledger knows
+  commits_lost,        // 5: a crash of the server took back what it had confirmed; load it again
   interrupted,         // 5: the user asked to stop
   output,              // 2: the report folder or another file of ours cannot be written
   internal,            // 70: a bug in sluice
@@ -49,6 +50,10 @@ class Error : public std::exception {
   [[nodiscard]] const std::string& sqlstate() const { return sqlstate_; }
   Error& set_sqlstate(std::string_view sqlstate);
 
+  // The same may well succeed a moment later, so that trying again is worth it. At first the fault decides.
+  [[nodiscard]] bool may_pass() const { return may_pass_; }
+  Error& set_may_pass(bool may_pass);
+
   Where& where() { return where_; }
   [[nodiscard]] const Where& where() const { return where_; }
 
@@ -61,6 +66,7 @@ class Error : public std::exception {
   std::string what_;
   std::string advice_;
   std::string sqlstate_;
+  bool may_pass_;
   Where where_;
 };
 

@@ -32,8 +32,13 @@ class SourceLoan {
 
 }  // namespace
 
-LoadJobs::LoadJobs(std::vector<Lane>& lanes, std::vector<Source*> sources, PhaseClock& clock, OnDone on_done)
-    : lanes_(lanes), clock_(clock), idle_(std::move(sources)), on_done_(std::move(on_done)) {}
+LoadJobs::LoadJobs(std::vector<Lane>& lanes, std::vector<Source*> sources, PhaseClock& clock,
+                   Retries& retries, OnDone on_done)
+    : lanes_(lanes),
+      clock_(clock),
+      retries_(retries),
+      idle_(std::move(sources)),
+      on_done_(std::move(on_done)) {}
 
 JobId LoadJobs::add(JobGraph& graph, std::size_t kind, const RangeTask& task, double cost) {
   Job job;
@@ -50,14 +55,21 @@ JobEnd LoadJobs::load(std::size_t lane, const RangeTask& task, Claim claim) {
   const SourceLoan loan(mutex_, idle_);
   lanes_[lane].source = loan.source();
   double off_core = 0;
+  double off_core_of_last = 0;
   std::optional<RangeSeal> seal;
   {
     const AddOffCore count(off_core);
-    seal = load_range(lanes_[lane], task, claim);
+    // Whoever tries again may meet the session that it has lost, which holds the claim until the server knows
+    // that it is dead, or find that the answer to COMMIT was all that got lost.
+    seal = retries_.run([&](std::size_t attempt) {
+      off_core_of_last = 0;
+      const AddOffCore count_attempt(off_core_of_last);
+      return load_range(lanes_[lane], task, attempt == 1 ? claim : Claim::wait);
+    });
   }
-  // Without a seal it was another session's range, and only the server was waited for.
-  clock_.split_waits(seal ? seal->blocked_seconds : off_core);
-  if (!seal && claim == Claim::skip_locked) return JobEnd::postponed;
+  // Without a seal it was another session's range, and only the server was waited for; as between attempts.
+  clock_.split_waits(seal ? off_core - off_core_of_last + seal->blocked_seconds : off_core);
+  if (!seal && claim == Claim::skip_locked) return JobEnd::postponed;  // asked for a second time, to be sure
   if (on_done_) {
     const std::lock_guard lock(mutex_);
     on_done_(seal);

@@ -9,6 +9,7 @@
 #include "engine/load/load_range.h"
 #include "engine/run/job_graph.h"
 #include "engine/run/phase_clock.h"
+#include "engine/run/retries.h"
 
 namespace sluice {
 
@@ -18,10 +19,11 @@ namespace sluice {
 class LoadJobs {
  public:
   // `lanes`: one per lane of the graph, without a source. `sources`: as many as jobs of this kind may be
-  // under way at the same time. All are borrowed, as is `clock`. `on_done` is called for every range that is
-  // done, never two at a time, and without a seal when another process did it; it may be empty.
+  // under way at the same time. All are borrowed, as are `clock` and `retries`. `on_done` is called for every
+  // range that is done, never two at a time, and without a seal when another process did it; it may be empty.
   using OnDone = std::function<void(const std::optional<RangeSeal>&)>;
-  LoadJobs(std::vector<Lane>& lanes, std::vector<Source*> sources, PhaseClock& clock, OnDone on_done);
+  LoadJobs(std::vector<Lane>& lanes, std::vector<Source*> sources, PhaseClock& clock, Retries& retries,
+           OnDone on_done);
 
   // The plan of the task must outlive the graph, and so must this object.
   JobId add(JobGraph& graph, std::size_t kind, const RangeTask& task, double cost);
@@ -31,6 +33,7 @@ class LoadJobs {
 
   std::vector<Lane>& lanes_;
   PhaseClock& clock_;
+  Retries& retries_;
   std::mutex mutex_;  // of the idle sources, and of on_done
   std::vector<Source*> idle_;
   const OnDone on_done_;

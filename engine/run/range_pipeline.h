@@ -7,14 +7,22 @@
 
 namespace sluice {
 
-// Set once by whoever wants the work to end: no further task begins, those under way are finished.
+// Set by whoever wants the work to end, in two stages. Safe to set from a signal handler.
 class StopRequest {
  public:
+  // No further task begins, those under way are finished.
   void stop() noexcept { stopped_.store(true, std::memory_order_relaxed); }
+  // Those under way are given up, too.
+  void stop_now() noexcept {
+    stop();
+    now_.store(true, std::memory_order_relaxed);
+  }
   [[nodiscard]] bool stopped() const noexcept { return stopped_.load(std::memory_order_relaxed); }
+  [[nodiscard]] bool stopped_now() const noexcept { return now_.load(std::memory_order_relaxed); }
 
  private:
   std::atomic<bool> stopped_{false};
+  std::atomic<bool> now_{false};
 };
 
 struct PipelineWork {

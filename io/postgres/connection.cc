@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <chrono>
@@ -97,6 +98,17 @@ void wait_for_connection(pg_conn* connection, PostgresPollingStatusType (*poll_o
 void FinishConnection::operator()(pg_conn* connection) const noexcept { PQfinish(connection); }
 void ClearResult::operator()(pg_result* result) const noexcept { PQclear(result); }
 
+namespace {
+
+// Of those states that a fault calls "later", the ones that no waiting mends: somebody cancelled the
+// statement on purpose, the database is gone, files of the server are missing or doubled.
+bool is_lasting(std::string_view sqlstate) {
+  constexpr std::array kLasting = {"57014", "57P04", "58P01", "58P02", "40002", "53400", "55P02", "55P04"};
+  return std::find(kLasting.begin(), kLasting.end(), sqlstate) != kLasting.end();
+}
+
+}  // namespace
+
 Fault fault_of_sqlstate(std::string_view sqlstate) {
   if (sqlstate.empty()) return Fault::connection_lost;
   const std::string_view family = sqlstate.substr(0, 2);
@@ -147,6 +159,7 @@ Error error_of(const pg_result* result, pg_conn* connection) {
   if (std::string_view(state) == "42501") advice = "ask the owner to GRANT the privilege to your role";
   Error error(fault, std::move(message), std::move(advice));
   error.set_sqlstate(state);
+  if (is_lasting(state)) error.set_may_pass(false);
   if (const char* table = PQresultErrorField(result, PG_DIAG_TABLE_NAME)) error.where().table = table;
   if (const char* column = PQresultErrorField(result, PG_DIAG_COLUMN_NAME)) error.where().column = column;
   return error;
@@ -225,7 +238,7 @@ Connection::Connection(const std::string& target) {
   wait_for_connection(handle_.get(), PQconnectPoll);
   PQsetErrorVerbosity(handle_.get(), PQERRORS_DEFAULT);
 
-  enlarge_send_buffer(handle_.get());
+  begin_session();
 }
 
 namespace {
@@ -246,10 +259,12 @@ Result checked(ResultHandle result, pg_conn* connection) {
 }  // namespace
 
 Result Connection::execute(const std::string& sql) {
+  cancel_->refuse_cancelled();
   return checked(ResultHandle(PQexec(handle_.get(), sql.c_str())), handle_.get());
 }
 
 Result Connection::execute(const std::string& sql, const std::vector<Parameter>& parameters) {
+  cancel_->refuse_cancelled();
   std::vector<const char*> values;
   values.reserve(parameters.size());
   for (const Parameter& parameter : parameters) values.push_back(parameter ? parameter->c_str() : nullptr);
@@ -275,14 +290,52 @@ bool Connection::alive() {
 
 void Connection::revive() {
   if (alive()) return;
+  PQsetErrorVerbosity(handle_.get(), PQERRORS_VERBOSE);  // for the SQLSTATE, as in the constructor
   try {
     if (PQresetStart(handle_.get()) == 0) throw connect_error(handle_.get());
     wait_for_connection(handle_.get(), PQresetPoll);
+    PQsetErrorVerbosity(handle_.get(), PQERRORS_DEFAULT);
   } catch (const Error& error) {
-    throw Error(Fault::connection_lost, std::string("the connection to the server was lost: ") + error.what(),
-                "run the same command again to go on");
+    const bool lasting = error.fault() == Fault::target_refused;
+    Error lost(lasting ? Fault::target_refused : Fault::connection_lost,
+               std::string("the connection to the server was lost: ") + error.what(),
+               "run the same command again to go on");
+    if (!error.sqlstate().empty()) lost.set_sqlstate(error.sqlstate());
+    throw lost;
   }
+  begin_session();
+}
+
+void Connection::drop() {
+  // Both ends of the socket stay open until libpq resets; this only makes it notice at once.
+  shutdown(PQsocket(handle_.get()), SHUT_RDWR);
+}
+
+void Connection::begin_session() {
   enlarge_send_buffer(handle_.get());
+  cancel_->set(handle_.get());
+}
+
+void CancelSwitch::set(pg_conn* connection) {
+  const std::lock_guard lock(mutex_);
+  request_.reset(PQgetCancel(connection), [](PGcancel* request) { PQfreeCancel(request); });
+}
+
+void CancelSwitch::cancel() {
+  cancelled_.store(true, std::memory_order_relaxed);
+  std::shared_ptr<pg_cancel> request;
+  {
+    const std::lock_guard lock(mutex_);
+    request = request_;
+  }
+  if (!request) return;
+  std::array<char, 256> message;
+  PQcancel(request.get(), message.data(), static_cast<int>(message.size()));
+}
+
+void CancelSwitch::refuse_cancelled() const {
+  if (!cancelled_.load(std::memory_order_relaxed)) return;
+  throw Error(Fault::interrupted, "stopped before the end", "run the same command again to go on");
 }
 
 namespace {
@@ -325,16 +378,24 @@ Transaction::Transaction(Connection& connection, const std::string& settings, Tr
       "SET LOCAL extra_float_digits = 1; SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL intervalstyle = "
       "'postgres'; "
       "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; "
-      "SET LOCAL idle_in_transaction_session_timeout = 0; ";
+      "SET LOCAL idle_in_transaction_session_timeout = 0; "
+      // The other end, too, must notice that the network died: its session holds the claim of a range.
+      "SET LOCAL tcp_keepalives_idle = 10; SET LOCAL tcp_keepalives_interval = 10; "
+      "SET LOCAL tcp_keepalives_count = 6; SET LOCAL tcp_user_timeout = 60000; ";
   if (mode != TransactionMode::read_write) begin += "SET LOCAL timezone = 'UTC'; ";
   connection.revive();
   if (connection.server_version() >= 170000) begin += "SET LOCAL transaction_timeout = 0; ";
   try {
     connection.execute(begin + settings);
-  } catch (...) {
+  } catch (const Error& error) {
     // A refused setting leaves the session inside a failed transaction.
     if (connection.alive()) const ResultHandle ended(PQexec(connection.handle(), "ROLLBACK"));
-    throw;
+    // READ WRITE is refused: what was the primary is one no longer. Another session may find the one that is.
+    if (mode != TransactionMode::read_write || error.sqlstate() != "0A000") throw;
+    connection.drop();
+    throw Error(Fault::target_unavailable, "the server became a standby and takes no writes",
+                "connect to the primary (target_session_attrs=read-write finds it among several hosts)")
+        .set_sqlstate(error.sqlstate());
   }
 }
 
@@ -349,6 +410,7 @@ Transaction::~Transaction() {
 }
 
 void Transaction::commit() {
+  connection_->cancel_switch()->refuse_cancelled();
   Connection& connection = *std::exchange(connection_, nullptr);
   const ResultHandle result(PQexec(connection.handle(), "COMMIT"));
   if (PQresultStatus(result.get()) == PGRES_COMMAND_OK) {

@@ -8,9 +8,11 @@
 // Errors: every failure of the server is an Error whose fault follows from the SQLSTATE. A connection
 // that breaks is Fault::connection_lost. Messages never contain the connection string.
 
+#include <atomic>
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,6 +20,7 @@
 
 #include "engine/model/error.h"
 
+struct pg_cancel;
 struct pg_conn;
 struct pg_result;
 
@@ -50,6 +53,24 @@ class Result {
   ResultHandle result_;
 };
 
+// Ends what a connection is doing. Any thread may use it, and it may outlive the connection.
+class CancelSwitch {
+ public:
+  // Ends the statement under way; every further one fails with Fault::interrupted. Blocks for as long as it
+  // takes to connect to the server.
+  void cancel();
+  // Throws Error (interrupted) once cancelled.
+  void refuse_cancelled() const;
+
+ private:
+  friend class Connection;
+  void set(pg_conn* connection);
+
+  std::atomic<bool> cancelled_{false};
+  std::mutex mutex_;  // of what follows
+  std::shared_ptr<pg_cancel> request_;
+};
+
 class Connection {
  public:
   // `target`: anything libpq takes (URI, key=value, service). libpq's environment holds. Keep-alives are
@@ -70,8 +91,13 @@ class Connection {
   [[nodiscard]] bool alive();
   // Connects anew when the server ended the session while it was idle. A session holds no state of ours
   // between transactions; but a server that crashed meanwhile may have lost asynchronous commits, so what
-  // relies on them asks the ledger. Throws Error (connection_lost).
+  // relies on them asks the ledger. Throws Error (connection_lost, or target_refused where it is not let in).
   void revive();
+
+  // Ends the session, so that the next transaction begins a new one, perhaps with another server.
+  void drop();
+
+  [[nodiscard]] const std::shared_ptr<CancelSwitch>& cancel_switch() const { return cancel_; }
   [[nodiscard]] bool in_transaction() const;
   // The server is on this machine: not merely a Unix socket or a loopback address, which may be the end of a
   // tunnel or a pooler's, but its process is seen here.
@@ -80,7 +106,10 @@ class Connection {
   [[nodiscard]] pg_conn* handle() { return handle_.get(); }
 
  private:
+  void begin_session();
+
   ConnectionHandle handle_;
+  std::shared_ptr<CancelSwitch> cancel_ = std::make_shared<CancelSwitch>();
 };
 
 // A transaction that rolls back unless committed. While it lives, nothing else may begin one.

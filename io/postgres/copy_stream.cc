@@ -48,6 +48,7 @@ void CopyStream::fail() {
 }
 
 void CopyStream::write(std::span<const std::byte> bytes) {
+  connection_->cancel_switch()->refuse_cancelled();
   const AddOffCore blocked(blocked_seconds_);
   while (!bytes.empty()) {
     const std::span<const std::byte> piece = bytes.first(std::min(bytes.size(), kMessageBytesMax));

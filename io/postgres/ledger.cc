@@ -312,7 +312,7 @@ bool conclude_run(Connection& connection, const std::string& run_id, RunState st
   const Result lost = connection.execute(
       "SELECT EXISTS (SELECT 1 FROM sluice.step WHERE run_id = $1 AND NOT done)", {run_id});
   if (lost.boolean(0, 0)) {
-    throw Error(Fault::connection_lost, "the server lost what was done after the load",
+    throw Error(Fault::commits_lost, "the server lost what was done after the load",
                 "run the same command again to do it again");
   }
   const bool done = set_run_state(connection, run_id, state, root);
@@ -374,7 +374,7 @@ void refuse_lost_ranges(Connection& connection, const std::string& run_id, std::
       "($2::int IS NULL OR table_no = $2::int))",
       {run_id, parameter_of(table)});
   if (!lost.boolean(0, 0)) return;
-  throw Error(Fault::connection_lost, "the server lost ranges that it had taken",
+  throw Error(Fault::commits_lost, "the server lost ranges that it had taken",
               "run the same command again to load them");
 }
 

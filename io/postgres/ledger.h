@@ -91,7 +91,7 @@ bool set_run_state(Connection& connection, const std::string& run_id, RunState s
                    const std::string& root);
 
 // The last word of a run. Its commit is synchronous and so covers all the asynchronous ones before it. Throws
-// Error (connection_lost) when the ledger lacks a range or a step that was done: see refuse_lost_ranges().
+// Error (commits_lost) when the ledger lacks a range or a step that was done: see refuse_lost_ranges().
 // `table_roots`: per table, hex.
 bool conclude_run(Connection& connection, const std::string& run_id, RunState state, const std::string& root,
                   const std::vector<std::string>& table_roots);
@@ -108,7 +108,7 @@ std::vector<TableRecord> list_tables(Connection& connection, const std::string& 
 // Of one table, or of all of them in the order of their numbers.
 std::vector<WorkRecord> list_work(Connection& connection, const std::string& run_id,
                                   std::optional<TableId> table = std::nullopt);
-// Throws Error (connection_lost) when a range of the table, or of any, is not done: a server that crashed and
+// Throws Error (commits_lost) when a range of the table, or of any, is not done: a server that crashed and
 // came back may have lost the last asynchronous commits, and this process may have reconnected without
 // noticing. What is done to a table that lacks rows would be done for good.
 void refuse_lost_ranges(Connection& connection, const std::string& run_id,

@@ -36,7 +36,9 @@ bool run_until_death(const std::vector<TablePlan>& plans, FakeServer& server, st
   std::vector<Lane> lanes;
   for (std::size_t i = 0; i < lane_count; ++i) lanes.push_back({nullptr, server.make_sink(), &meters[i]});
   PhaseClock clock;
-  LoadJobs load(lanes, std::vector<Source*>(lane_count, &source), clock, nullptr);
+  const StopRequest never;
+  Retries retries(std::chrono::milliseconds(0), never, nullptr);
+  LoadJobs load(lanes, std::vector<Source*>(lane_count, &source), clock, retries, nullptr);
   JobGraph graph({lane_count});
   for (const TablePlan& plan : plans) {
     for (std::uint32_t number = 0; number < plan.extents.size(); ++number) {
@@ -157,7 +159,8 @@ TEST(StopRequest, KeepsFurtherRangesFromBeginning) {
   lanes.push_back({nullptr, server.make_sink(), &meter});
   StopRequest stop;
   PhaseClock clock;
-  LoadJobs load(lanes, {&source}, clock, [&](const std::optional<RangeSeal>&) { stop.stop(); });
+  Retries retries(std::chrono::milliseconds(0), stop, nullptr);
+  LoadJobs load(lanes, {&source}, clock, retries, [&](const std::optional<RangeSeal>&) { stop.stop(); });
   JobGraph graph({1});
   for (std::uint32_t number = 0; number < 3; ++number) {
     load.add(graph, 0, {&tables[0], RangeNumber{number}, tables[0].extents[number]}, 1);

@@ -4,10 +4,13 @@
 
 #include <chrono>
 #include <csignal>
+#include <optional>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "io/postgres/connection.h"
 #include "support/command.h"
 #include "support/conditions.h"
 #include "support/query.h"
@@ -78,6 +81,35 @@ class Kill : public ::testing::Test {
               indexes_);
   }
 
+  // Starts a load, blocks it, and stops it once: lanes that wait for a lock cannot finish their ranges.
+  RunningCommand stopped_and_blocked(const std::vector<std::string>& wishes) {
+    target_ = server_->create_database("stopped");
+    std::vector<std::string> command = migrate(target_);
+    command.insert(command.end(), wishes.begin(), wishes.end());
+    RunningCommand running(command);
+    EXPECT_TRUE(wait_for_first_ranges(target_));
+    holder_.emplace(target_);
+    holder_->execute("BEGIN; LOCK TABLE events, orders, customers IN SHARE MODE");  // COPY waits
+    running.send(SIGINT);
+    return running;
+  }
+
+  void expect_cancelled_and_resumable(const CommandResult& result) {
+    EXPECT_EQ(result.exit_status, 5) << result.err;
+    EXPECT_NE(result.err.find("run the same command again"), std::string::npos) << result.err;
+    // Nothing of the run goes on in the server; one session is the holder's.
+    EXPECT_TRUE(wait_until([&] {
+      return value(target_, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sluice'") == "1";
+    }));
+    holder_.reset();
+    const CommandResult last = run_command(migrate(target_));
+    ASSERT_EQ(last.exit_status, 0) << last.err;
+    EXPECT_EQ(root_in(last), root_);
+    expect_complete(target_);
+  }
+
+  std::string target_;
+  std::optional<Connection> holder_;
   static inline TemporaryDirectory* folder_ = nullptr;
   static inline TestServer* server_ = nullptr;
   static inline std::string source_;
@@ -146,10 +178,60 @@ TEST_F(Kill, AnInterruptLetsRangesFinishAndTheSameCommandGoesOn) {
   expect_complete(target);
 }
 
-TEST_F(Kill, AServerThatCrashesMidLoadEndsInStatusFiveAndIsLoadedExactlyOnceAfterwards) {
+TEST_F(Kill, AServerThatCrashesMidLoadAndComesBackIsLoadedByTheSameProcess) {
+  ASSERT_FALSE(root_.empty());
+  const std::string target = server_->create_database("survived");
+  RunningCommand running(migrate(target));
+  ASSERT_TRUE(wait_for_first_ranges(target));
+  server_->stop(Stop::immediate);
+  server_->start();
+  const CommandResult result = running.wait();
+  ASSERT_EQ(result.exit_status, 0) << result.err;
+  EXPECT_NE(result.err.find("trying again in"), std::string::npos) << result.err;
+  EXPECT_EQ(root_in(result), root_);
+  expect_complete(target);
+}
+
+TEST_F(Kill, AServerThatStaysAwayForLongerThanThePatienceEndsInStatusFive) {
+  ASSERT_FALSE(root_.empty());
+  const std::string target = server_->create_database("away");
+  std::vector<std::string> command = migrate(target);
+  command.insert(command.end(), {"--retry-for", "1s"});
+  RunningCommand running(command);
+  ASSERT_TRUE(wait_for_first_ranges(target));
+  server_->stop(Stop::immediate);
+  const CommandResult gone = running.wait();
+  server_->start();
+  EXPECT_EQ(gone.exit_status, 5) << gone.err;
+  EXPECT_NE(gone.err.find("run the same command again"), std::string::npos) << gone.err;
+}
+
+TEST_F(Kill, TheSecondSignalCancelsWhatIsUnderWay) {
+  ASSERT_FALSE(root_.empty());
+  RunningCommand running = stopped_and_blocked({});
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  ASSERT_TRUE(running.running()) << "the first signal lets ranges finish";
+  running.send(SIGINT);
+  const auto asked = std::chrono::steady_clock::now();
+  const CommandResult result = running.wait();
+  EXPECT_LT(std::chrono::steady_clock::now() - asked, std::chrono::seconds(20));
+  expect_cancelled_and_resumable(result);
+}
+
+TEST_F(Kill, TheEndOfTheGraceCancelsWhatIsUnderWay) {
+  ASSERT_FALSE(root_.empty());
+  RunningCommand running = stopped_and_blocked({"--grace", "1s"});
+  const CommandResult result = running.wait();
+  EXPECT_FALSE(result.timed_out);
+  expect_cancelled_and_resumable(result);
+}
+
+TEST_F(Kill, AServerThatCrashesMidLoadEndsInStatusFiveWithoutRetriesAndIsLoadedExactlyOnceAfterwards) {
   ASSERT_FALSE(root_.empty());
   const std::string target = server_->create_database("crashed");
-  RunningCommand running(migrate(target));
+  std::vector<std::string> command = migrate(target);
+  command.insert(command.end(), {"--retry-for", "0"});
+  RunningCommand running(command);
   ASSERT_TRUE(wait_for_first_ranges(target));
   server_->stop(Stop::immediate);
   const CommandResult crashed = running.wait();
