@@ -153,6 +153,7 @@ class Migration {
     snapshot_ = std::move(planned.snapshot);
     wal_watch_ = std::move(planned.wal_watch);
     plan_ = std::move(planned.plan);
+    for (const TablePlan& table : plan_.tables) rows_profiled_.push_back(planned.facts.at(table.source).rows);
     report_.source_path = snapshot_->path().string();
     report_.source_bytes = snapshot_->file_bytes();
     report_.source_fingerprint = snapshot_->fingerprint();
@@ -468,6 +469,7 @@ class Migration {
                   "the source was overwritten while it was read, by something that ignores locks",
                   "load it again with --restart --snapshot copy, which is sooner done with the source");
     }
+    expect_rows_of_profile();
     const bool compared = options_.verify == VerifyMode::full || options_.verify == VerifyMode::server;
     RunState state = compared ? RunState::verified : RunState::loaded;
     report_.exit_status = 0;
@@ -508,6 +510,21 @@ class Migration {
     }
     std::cout.flush();
     return report_.exit_status;
+  }
+
+  // An earlier run may have cut other ranges: in a damaged table, whose rows are not in order, those may find
+  // others.
+  void expect_rows_of_profile() const {
+    if (options_.schema_only) return;
+    for (std::size_t i = 0; i < plan_.tables.size(); ++i) {
+      const TableReport& table = report_.tables[i];
+      if (table.rows_source == rows_profiled_[i]) continue;
+      throw Error(
+          Fault::source_unreadable,
+          fmt::format("table {} is corrupt: {} were loaded by ranges of its key, and it has {}", table.source,
+                      counted(table.rows_source, "row"), human_count(rows_profiled_[i])),
+          "PRAGMA integrity_check tells more, and sqlite3 FILE .recover can save what is left");
+    }
   }
 
   // The run has come to its end, and what it read is no longer needed to go on.
@@ -612,6 +629,7 @@ class Migration {
   TargetEndpoint endpoint_;
   OpenRun run_;
   PhaseUse profile_use_;
+  std::vector<std::uint64_t> rows_profiled_;  // per table
   std::vector<const TablePlan*> found_;  // per table: its plan when the run found it, null when it created it
   std::map<std::size_t, std::string> refused_;  // steps, with the reason
   std::vector<std::string> differences_;

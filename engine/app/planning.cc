@@ -215,6 +215,10 @@ PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* e
   PhaseClock clock;
   console.begin_phase();
   planned.facts = profile_source(*planned.snapshot, planned.plan, console, stop, &clock);
+  for (const TablePlan& table : planned.plan.tables) {
+    if (table.extents.size() < 2) continue;
+    planned.snapshot->expect_rows(table, planned.facts.at(table.source).rows, 0);
+  }
   plan.facts = &planned.facts;
   planned.plan = plan_migration(catalog, planned.outlines, plan);
   // Before the keys are looked at: a row that does not fit would be in nobody's way.

@@ -272,6 +272,10 @@ std::unique_ptr<Scan> TableSource::scan(const TablePlan& plan, const Extent& ext
   }
 }
 
+bool reads_pages(const SqliteConnection& connection, const TablePlan& plan) {
+  return scan_pages(connection, plan, WholeTable{}, scan_through_sql, nullptr) != nullptr;
+}
+
 std::string scan_query(const SqliteConnection& connection, const TablePlan& plan, const Extent& extent) {
   const std::string rowid = rowid_column(plan);
   std::string query = "SELECT ";

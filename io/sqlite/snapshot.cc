@@ -104,6 +104,23 @@ std::vector<ForeignKeyCheck> Snapshot::check_foreign_keys(const SourceTable& tab
   return sluice::check_foreign_keys(readers_[reader]->connection, catalog_, table);
 }
 
+void Snapshot::expect_rows(const TablePlan& plan, std::uint64_t rows, std::size_t reader) const {
+  const SqliteConnection& connection = readers_[reader]->connection;
+  if (reads_pages(connection, plan)) return;
+  TablePlan bare = plan;  // a row is counted without being looked at
+  bare.columns.clear();
+  bare.key_columns.clear();
+  bare.row_key = RowKey::none;
+  const auto scan = scan_through_sql(connection, bare, WholeTable{});
+  std::uint64_t there = 0;
+  while (scan->next()) ++there;
+  if (there == rows) return;
+  Error error = connection.corrupt("its rows are not in order: " + std::to_string(there) +
+                                   " are there, and " + std::to_string(rows) + " are found by their keys");
+  error.where().table = plan.source;
+  throw error;
+}
+
 void Snapshot::prepare(SqliteConnection& connection, const ReaderOptions& options) {
   connection.stop_when(options.stop);
   if (options.origin) connection.speak_of(options.origin->path);

@@ -201,9 +201,9 @@ void loop_overflow_chains(Image& image, Random& random) {
 
 constexpr const char* kHostileSql[] = {
     "CREATE TABLE plain(id INTEGER PRIMARY KEY, name AS (load_extension('x')), x, b)",
-    "CREATE TABLE plain(id INTEGER PRIMARY KEY, name AS (hex(zeroblob(400000000))), x, b)",
-    "CREATE TABLE plain(id INTEGER PRIMARY KEY, name AS (replace(hex(zeroblob(3000)), '0', "
-    "hex(zeroblob(3000)))), x, b)",
+    "CREATE TABLE plain(id INTEGER PRIMARY KEY, name AS (hex(zeroblob(4000000))), x, b)",
+    "CREATE TABLE plain(id INTEGER PRIMARY KEY, name AS (replace(hex(zeroblob(300)), '0', "
+    "hex(zeroblob(300)))), x, b)",
     "CREATE TABLE plain(id INTEGER PRIMARY KEY, name AS (rtreecheck('plain')), x, b)",
     "CREATE TABLE plain(id INTEGER PRIMARY KEY, name AS (id) STORED, x AS (b), b AS (x))",
     "CREATE TABLE plain(id INTEGER PRIMARY KEY, id TEXT)",
@@ -426,16 +426,13 @@ Ours read_as_sluice_does(const fs::path& path) {
     for (const SourceTable& table : snapshot.catalog().tables) {
       try {
         const TablePlan plan = plan_of(table);
-        std::uint64_t whole = 0;
-        const auto scan = snapshot.reader(0).scan(plan, WholeTable{});
-        while (scan->next()) ++whole;
-        std::uint64_t in_ranges = 0;
+        std::uint64_t rows = 0;
         for (const Extent& extent : extents_of(snapshot.outline(table))) {
-          const auto part = snapshot.reader(lane++ % 2).scan(plan, extent);
-          while (part->next()) ++in_ranges;
+          const auto scan = snapshot.reader(lane++ % 2).scan(plan, extent);
+          while (scan->next()) ++rows;
         }
-        EXPECT_EQ(in_ranges, whole) << "table " << table.name;
-        ours.rows[table.name] = whole;
+        snapshot.expect_rows(plan, rows, 0);
+        ours.rows[table.name] = rows;
       } catch (const Error& error) {
         EXPECT_EQ(error.fault(), Fault::source_unreadable) << error.what();
         ours.errors[table.name] = error.describe();
