@@ -68,7 +68,7 @@ void refuse_without_room(const std::filesystem::path& folder, std::uint64_t byte
   throw Error(
       Fault::usage,
       "the copy of the source takes " + in_megabytes(bytes) + ", and " + folder.string() + " has room for " +
-          in_megabytes(there),
+          std::to_string(there / 1'000'000) + " MB",
       "set TMPDIR to a folder with room, name a file there with --snapshot-file, or read the source itself "
       "with --snapshot live");
 }

@@ -273,7 +273,9 @@ std::unique_ptr<Scan> TableSource::scan(const TablePlan& plan, const Extent& ext
 }
 
 bool reads_pages(const SqliteConnection& connection, const TablePlan& plan) {
-  return scan_pages(connection, plan, WholeTable{}, scan_through_sql, nullptr) != nullptr;
+  return std::all_of(plan.extents.begin(), plan.extents.end(), [&](const Extent& extent) {
+    return scan_pages(connection, plan, extent, scan_through_sql, nullptr) != nullptr;
+  });
 }
 
 std::string scan_query(const SqliteConnection& connection, const TablePlan& plan, const Extent& extent) {
