@@ -103,6 +103,7 @@ class Migration {
     }
     try {
       const int exit_status = run_to_the_end();
+      if (exit_status == 0 || exit_status == 3) remove_copy();
       end_metrics(exit_status);
       return exit_status;
     } catch (const Error& error) {
@@ -173,7 +174,9 @@ class Migration {
     // Nothing but the plan is at stake, and that would be one of a part of the table.
     if (options_.dry_run && damage_.any()) throw damage_.list().front();
     snapshot_ = std::move(planned.snapshot);
+    wal_watch_ = std::move(planned.wal_watch);
     plan_ = std::move(planned.plan);
+    for (const TablePlan& table : plan_.tables) rows_profiled_.push_back(planned.facts.at(table.source).rows);
     report_.source_path = snapshot_->path().string();
     report_.source_bytes = snapshot_->file_bytes();
     report_.source_fingerprint = snapshot_->fingerprint();
@@ -582,7 +585,7 @@ class Migration {
     if (!snapshot_->unchanged()) {
       throw Error(Fault::source_changed,
                   "the source was overwritten while it was read, by something that ignores locks",
-                  "copy it where nobody writes to it and load it again with --restart");
+                  "load it again with --restart --snapshot copy, which is sooner done with the source");
     }
     if (snapshot_->replaced()) {
       console_.note({.level = LogLevel::warning,
@@ -590,6 +593,7 @@ class Migration {
                          "the source was replaced or removed while it was read; what was loaded is the "
                          "file that was there when the run began"});
     }
+    expect_rows_of_profile();
     const bool compared = options_.verify == VerifyMode::full || options_.verify == VerifyMode::server;
     RunState state = compared ? RunState::verified : RunState::loaded;
     report_.exit_status = 0;
@@ -613,6 +617,7 @@ class Migration {
     }
     report_.phases.total = total_.seconds();
     report_.peak_memory_bytes = peak_memory_bytes();
+    report_.source_wal_growth = wal_watch_->growth();
     std::cout << summary_text(report_, options_.verify);
     for (const std::string& difference : differences_)
       std::cout << "different: " << printable(difference) << "\n";
@@ -629,6 +634,27 @@ class Migration {
     }
     std::cout.flush();
     return report_.exit_status;
+  }
+
+  // An earlier run may have cut other ranges: in a damaged table, whose rows are not in order, those may find
+  // others.
+  void expect_rows_of_profile() const {
+    if (options_.schema_only) return;
+    for (std::size_t i = 0; i < plan_.tables.size(); ++i) {
+      const TableReport& table = report_.tables[i];
+      if (table.rows_source == rows_profiled_[i]) continue;
+      throw Error(
+          Fault::source_unreadable,
+          fmt::format("table {} is corrupt: {} were loaded by ranges of its key, and it has {}", table.source,
+                      counted(table.rows_source, "row"), human_count(rows_profiled_[i])),
+          "PRAGMA integrity_check tells more, and sqlite3 FILE .recover can save what is left");
+    }
+  }
+
+  // The run has come to its end, and what it read is no longer needed to go on.
+  void remove_copy() const {
+    std::error_code ignored;
+    if (!options_.snapshot_file.empty()) std::filesystem::remove(options_.snapshot_file, ignored);
   }
 
   void report_rejects() {
@@ -706,6 +732,7 @@ class Migration {
     report_.error += error.describe();
     report_.phases.total = total_.seconds();
     report_.peak_memory_bytes = peak_memory_bytes();
+    if (wal_watch_) report_.source_wal_growth = wal_watch_->growth();
     try {
       take_what_is_done();
     } catch (const Error&) {
@@ -735,10 +762,12 @@ class Migration {
   TargetEndpoint endpoint_;
   OpenRun run_;
   PhaseUse profile_use_;
+  std::vector<std::uint64_t> rows_profiled_;  // per table
   std::vector<const TablePlan*> found_;  // per table: its plan when the run found it, null when it created it
   std::map<std::size_t, std::string> refused_;  // steps, with the reason
   std::vector<std::string> differences_;
   std::unique_ptr<Snapshot> snapshot_;
+  std::unique_ptr<WalWatch> wal_watch_;
   // The first one is used for everything between the phases.
   std::vector<std::unique_ptr<Connection>> connections_;
   bool connections_full_ = false;  // the server has room for no more

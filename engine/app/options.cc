@@ -99,6 +99,14 @@ void add_memory_limit(CLI::App& app, PlanningOptions& options) {
       ->type_name("SIZE");
 }
 
+void add_snapshot(CLI::App& app, PlanningOptions& options) {
+  add_choice<SnapshotMode>(app, "--snapshot", options.snapshot,
+                           {{"live", SnapshotMode::live}, {"copy", SnapshotMode::copy}},
+                           "Read the file itself (live), or copy it to TMPDIR first, so that writers in\n"
+                           "rollback-journal mode wait for the copy alone and a WAL does not grow [live]")
+      ->type_name("MODE");
+}
+
 // Only when all is known: the environment and the file may say either.
 template <class Options>
 Options within_memory(Options options) {
@@ -122,6 +130,7 @@ void add_planning_options(CLI::App& app, PlanningOptions& options) {
       ->type_name("N")
       ->check(CLI::Range(std::size_t{1}, kJobsMax).description(""));
   add_memory_limit(app, options);
+  add_snapshot(app, options);
   app.add_option_function<std::string>(
          "--range-size", [&options](const std::string& text) { options.range_bytes = parse_size(text); },
          "Source bytes loaded per transaction, such as 32MB [by file size]")
@@ -166,12 +175,12 @@ void add_planning_options(CLI::App& app, PlanningOptions& options) {
   add_log_format(app, options);
 }
 
-void add_source(CLI::App& app, std::string& source) {
-  app.add_option("SOURCE", source, "The SQLite file: a path or sqlite:///path")->required();
+void add_source(CLI::App& app, PlanningOptions& options) {
+  app.add_option("SOURCE", options.source, "The SQLite file: a path or sqlite:///path")->required();
 }
 
 void add_migrate_options(CLI::App& app, MigrateOptions& options) {
-  add_source(app, options.source);
+  add_source(app, options);
   add_target(app, options.target,
              "The PostgreSQL database: postgresql://..., 'host=... dbname=...', or\n"
              "local:DIR for an embedded server in DIR [local:<name of the file>.pg]");
@@ -200,6 +209,10 @@ void add_migrate_options(CLI::App& app, MigrateOptions& options) {
                "the way, and put them back after the load");
   app.add_flag("--dry-run", options.dry_run, "Print the DDL and the ranges; change nothing");
   app.add_flag("--restart", options.restart, "Give up an earlier run, drop what it created and begin again");
+  app.add_option("--snapshot-file", options.snapshot_file,
+                 "With --snapshot copy: the copy is this file, kept until a run has come to its\n"
+                 "end, so that an interrupted one goes on from it, whatever became of the source")
+      ->type_name("FILE");
   add_duration(app, "--retry-for", options.retry_for,
                "Go on trying so long when the server restarts, is full or cannot be reached;\n"
                "0 gives up at once [5min]");
@@ -216,7 +229,7 @@ void add_migrate_options(CLI::App& app, MigrateOptions& options) {
 }
 
 void add_verify_options(CLI::App& app, VerifyOptions& options) {
-  add_source(app, options.source);
+  add_source(app, options);
   add_target(app, options.target, "The PostgreSQL database, or local:DIR")->required();
   options.jobs = default_jobs();
   app.add_option("-j,--jobs", options.jobs,
@@ -224,6 +237,7 @@ void add_verify_options(CLI::App& app, VerifyOptions& options) {
       ->type_name("N")
       ->check(CLI::Range(std::size_t{1}, kJobsMax).description(""));
   add_memory_limit(app, options);
+  add_snapshot(app, options);
   app.add_option("--tables,--include", options.include,
                  "Only tables whose name matches; * and ? are wildcards")
       ->type_name("PATTERN")
@@ -276,7 +290,7 @@ void add_verify_options(CLI::App& app, VerifyOptions& options) {
 }
 
 void add_plan_options(CLI::App& app, PlanFileOptions& options) {
-  add_source(app, options.source);
+  add_source(app, options);
   add_target(app, options.target, "The PostgreSQL database whose tables decide, with --data-only");
   add_choice<PlanFormat>(
       app, "--format", options.format, {{"toml", PlanFormat::toml}, {"sql", PlanFormat::sql}},
@@ -288,7 +302,7 @@ void add_plan_options(CLI::App& app, PlanFileOptions& options) {
 }
 
 void add_inspect_options(CLI::App& app, InspectOptions& options) {
-  add_source(app, options.source);
+  add_source(app, options);
   app.add_flag("--json", options.json, "Print one JSON object with all that was found, not a summary");
   app.add_option_function<std::string>(
          "--threshold-size",
@@ -657,6 +671,10 @@ Command parse_command_line(int argc, const char* const* argv) {
   check_planning_options(migrate);
   if (migrate.rebuild && !migrate.data_only) {
     throw Error(Fault::usage, "--rebuild is for tables that exist", "give it together with --data-only");
+  }
+  if (!migrate.snapshot_file.empty() && migrate.snapshot != SnapshotMode::copy) {
+    throw Error(Fault::usage, "--snapshot-file names the copy of the source",
+                "give it together with --snapshot copy");
   }
   if (migrate.schema_only) migrate.verify = VerifyMode::none;  // there are no rows to be sure of
   if (migrate.data_only && migrate.schema_only) {

@@ -25,6 +25,10 @@ enum class VerifyMode : std::uint8_t {
 };
 enum class ProgressMode : std::uint8_t { automatic, plain, none };
 enum class ExistingTables : std::uint8_t { fail, truncate, drop };
+enum class SnapshotMode : std::uint8_t {
+  live,  // the file itself, in one read transaction to the end
+  copy,  // a private copy of it, made first
+};
 enum class PlanFormat : std::uint8_t { toml, sql };
 
 struct CommonOptions {
@@ -34,6 +38,9 @@ struct CommonOptions {
 // What decides the plan: the same for migrate, plan and inspect.
 struct PlanningOptions : CommonOptions {
   std::string source;  // a path, or sqlite:///path
+  SnapshotMode snapshot = SnapshotMode::live;
+  // Keep the copy under this name until a run has come to its end; empty: it goes with the process.
+  std::string snapshot_file;
 
   // Readers of the source, and connections that load at the same time. Each of those sleeps in its socket
   // most of the time, so one or two per core of the server are worth having.
@@ -48,6 +55,10 @@ struct PlanningOptions : CommonOptions {
   Mapping mapping;  // flags such as --on-misfit, and the tables of --config
   // Load into tables that are there: their columns and types decide.
   bool data_only = false;
+  // Give up an earlier run, and the copy that it read.
+  bool restart = false;
+  // How long a stopped run may take to finish what is under way.
+  std::chrono::milliseconds grace = std::chrono::seconds(20);
   ProgressMode progress = ProgressMode::automatic;
 };
 
@@ -57,7 +68,6 @@ struct MigrateOptions : PlanningOptions {
   ExistingTables table_handling = ExistingTables::fail;
   VerifyMode verify = VerifyMode::full;
   bool dry_run = false;
-  bool restart = false;
   // With data_only: foreign keys, indexes, checks and triggers of the target step aside for the load.
   bool rebuild = false;
   // Create tables and everything that belongs to them, and load no rows.
@@ -65,9 +75,7 @@ struct MigrateOptions : PlanningOptions {
   std::string report_directory;  // empty: none
   // How long to try again what the server refuses for the moment; zero: not at all.
   std::chrono::milliseconds retry_for = std::chrono::minutes(5);
-  // How long a stopped run may take to finish what is under way.
-  std::chrono::milliseconds grace = std::chrono::seconds(20);
-  std::string metrics_file;      // empty: none
+  std::string metrics_file;  // empty: none
 };
 
 struct PlanFileOptions : PlanningOptions {

@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <functional>
 #include <utility>
 
 #include "engine/app/endpoints.h"
@@ -13,6 +16,7 @@
 #include "engine/plan/decision.h"
 #include "engine/plan/planner.h"
 #include "engine/run/large_row_gate.h"
+#include "io/sqlite/private_copy.h"
 #include "io/wire/type_table.h"
 #include "io/wire/utf8.h"
 
@@ -156,7 +160,51 @@ void refuse_names(MigrationPlan& plan) {
 
 }  // namespace
 
-std::unique_ptr<Snapshot> open_source(const PlanningOptions& options, Console& console) {
+namespace {
+
+// Ends a query over a large table, or one that a hostile file never lets end, when the user wants to stop:
+// what is under way may come to its end, as a range does, but not take longer than the grace.
+std::function<bool()> end_of_grace(const StopRequest& stop, std::chrono::milliseconds grace) {
+  using Clock = std::chrono::steady_clock;
+  // Nothing while nobody wants to stop. Shared by the threads of all readers.
+  auto since = std::make_shared<std::atomic<Clock::rep>>(0);
+  return [&stop, since, grace] {
+    if (!stop.stopped()) return false;
+    if (stop.stopped_now()) return true;
+    const Clock::rep now = Clock::now().time_since_epoch().count();
+    Clock::rep first = 0;
+    if (since->compare_exchange_strong(first, now)) first = now;
+    return Clock::duration(now - first) > grace;
+  };
+}
+
+std::unique_ptr<PrivateCopy> copy_source(const PlanningOptions& options, Console& console,
+                                         const StopRequest& stop) {
+  CopyRequest request;
+  request.source = source_path(options.source);
+  request.keep_as = options.snapshot_file;
+  request.anew = options.restart;
+  request.stop = end_of_grace(stop, options.grace);
+  request.go_on = [&](std::uint64_t done, std::uint64_t total) {
+    console.progress("copy", done, total);
+    return !stop.stopped();
+  };
+  console.begin_phase();
+  auto copy = std::make_unique<PrivateCopy>(request);
+  console.end_phase();
+  if (!copy->remark().empty()) console.say(copy->remark());
+  if (copy->found()) {
+    console.say("reading the copy of the source in " + copy->path().string() +
+                ", which an earlier run has left; the source itself may have changed since (--restart copies "
+                "it anew)");
+  }
+  return copy;
+}
+
+}  // namespace
+
+std::unique_ptr<Snapshot> open_source(const PlanningOptions& options, Console& console,
+                                      const StopRequest& stop) {
   const MemoryBudget& memory = options.memory;
   ReaderOptions readers;
   if (memory.limited()) {
@@ -167,7 +215,13 @@ std::unique_ptr<Snapshot> open_source(const PlanningOptions& options, Console& c
   if (options.jobs < options.jobs_wanted) {
     console.say(fmt::format("{} of {} lanes fit into --memory-limit", options.jobs, options.jobs_wanted));
   }
-  auto snapshot = std::make_unique<Snapshot>(source_path(options.source), options.jobs,
+  readers.stop = end_of_grace(stop, options.grace);
+  std::unique_ptr<PrivateCopy> copy;  // may go once the snapshot has it open
+  if (options.snapshot == SnapshotMode::copy) {
+    copy = copy_source(options, console, stop);
+    readers.origin = copy->origin();
+  }
+  auto snapshot = std::make_unique<Snapshot>(copy ? copy->path() : source_path(options.source), options.jobs,
                                              Snapshot::Agreement::fence, std::move(readers));
   if (!snapshot->remark().empty()) console.say(snapshot->remark());
   return snapshot;
@@ -176,7 +230,8 @@ std::unique_ptr<Snapshot> open_source(const PlanningOptions& options, Console& c
 PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* existing, Console& console,
                           const StopRequest& stop, Damage* damage) {
   PlannedSource planned;
-  planned.snapshot = open_source(options, console);
+  planned.snapshot = open_source(options, console, stop);
+  planned.wal_watch = std::make_unique<WalWatch>(*planned.snapshot, console);
   const Catalog& catalog = planned.snapshot->catalog();
   check_mapping(options.mapping, catalog);
   PlanOptions plan = options_of(options, existing);
@@ -189,6 +244,14 @@ PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* e
   PhaseClock clock;
   console.begin_phase();
   planned.facts = profile_source(*planned.snapshot, planned.plan, console, stop, &clock, damage);
+  for (const TablePlan& table : planned.plan.tables) {
+    if (table.extents.size() < 2 || (damage != nullptr && damage->of_table(table.source))) continue;
+    try {
+      planned.snapshot->expect_rows(table, planned.facts.at(table.source).rows, 0);
+    } catch (const Error& error) {
+      if (damage == nullptr || !damage->note(error)) throw;
+    }
+  }
   plan.facts = &planned.facts;
   planned.plan = plan_migration(catalog, planned.outlines, plan);
   // Before the keys are looked at: a row that does not fit would be in nobody's way.

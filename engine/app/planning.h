@@ -10,6 +10,7 @@
 #include "engine/app/console.h"
 #include "engine/app/damage.h"
 #include "engine/app/options.h"
+#include "engine/app/wal_watch.h"
 #include "engine/model/facts.h"
 #include "engine/model/plan.h"
 #include "engine/model/target_catalog.h"
@@ -21,15 +22,17 @@ namespace sluice {
 
 struct PlannedSource {
   std::unique_ptr<Snapshot> snapshot;
+  std::unique_ptr<WalWatch> wal_watch;           // of the snapshot; goes before it
   std::map<std::string, TableOutline> outlines;  // by table, of the selected tables
   SourceFacts facts;                             // of the selected tables
   MigrationPlan plan;                            // its findings are not acted upon here
   PhaseUse profile;
 };
 
-// Opens SOURCE within the memory that the options allow, and says when that is fewer lanes than were asked
-// for.
-std::unique_ptr<Snapshot> open_source(const PlanningOptions& options, Console& console);
+// Opens SOURCE, or a copy of it, within the memory that the options allow, and says when that is fewer lanes
+// than were asked for. `stop` must outlive it. Throws Error (as Snapshot and PrivateCopy do).
+std::unique_ptr<Snapshot> open_source(const PlanningOptions& options, Console& console,
+                                      const StopRequest& stop);
 
 // `existing`: the target's tables for --data-only, else null. `damage`: where tables that cannot be read to
 // their end are noted; without, one is an error. Throws Error (source_unreadable, usage, interrupted).

@@ -15,6 +15,7 @@
 #include "engine/app/objects.h"
 #include "engine/app/printable.h"
 #include "engine/app/version.h"
+#include "engine/app/wal_watch.h"
 #include "engine/model/error.h"
 
 namespace sluice {
@@ -96,7 +97,8 @@ std::string report_json(const Report& report) {
                      {"source",
                       {{"path", report.source_path},
                        {"bytes", report.source_bytes},
-                       {"fingerprint", report.source_fingerprint}}},
+                       {"fingerprint", report.source_fingerprint},
+                       {"wal_growth_bytes", report.source_wal_growth}}},
                      {"target",
                       {{"database", report.target_database},
                        {"schema", report.target_schema},
@@ -179,6 +181,10 @@ std::string summary_text(const Report& report, VerifyMode verify) {
     text += human_count(keys) + (keys == 1 ? " constraint" : " constraints") +
             " left NOT VALID, because rows that break them arrived; the report "
             "of --report has the queries that find them\n";
+  }
+  if (report.source_wal_growth >= kWalGrowthMin) {
+    text += "the -wal of the source grew by " + human_bytes(report.source_wal_growth) +
+            " while it was read; PRAGMA wal_checkpoint(TRUNCATE) makes it small again\n";
   }
   if (!report.root.empty()) text += fmt::format("root {}  {}\n", report.root, report.status);
   if (verify == VerifyMode::count && report.exit_status == 0)

@@ -53,6 +53,7 @@ struct Report {
   std::string source_path;
   std::uint64_t source_bytes = 0;
   std::string source_fingerprint;
+  std::uint64_t source_wal_growth = 0;  // bytes, while it was read
   std::string target_database;
   std::string target_schema;
   int server_version = 0;

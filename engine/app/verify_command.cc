@@ -20,6 +20,7 @@
 #include "engine/app/planning.h"
 #include "engine/app/verification.h"
 #include "engine/app/verify_report.h"
+#include "engine/app/wal_watch.h"
 #include "engine/model/error.h"
 #include "engine/model/fingerprint.h"
 #include "engine/model/quote.h"
@@ -46,7 +47,8 @@ class Verification {
       : options_(options), stop_(stop), console_(options.progress) {}
 
   int run() {
-    snapshot_ = open_source(options_, console_);
+    snapshot_ = open_source(options_, console_, stop_);
+    wal_watch_ = std::make_unique<WalWatch>(*snapshot_, console_);
     connect();
     choose_basis();
     // Before anything is compared: what another repair does meanwhile would be done twice.
@@ -607,6 +609,7 @@ class Verification {
   std::map<std::string, std::vector<WorkRecord>> work_;  // by run
   std::size_t tables_from_ledger_ = 0;                   // they come first
   std::unique_ptr<Snapshot> snapshot_;
+  std::unique_ptr<WalWatch> wal_watch_;
   std::vector<std::unique_ptr<Connection>>
       connections_;  // to the target; the first is used between the phases
   std::vector<std::unique_ptr<Connection>> replicas_;

@@ -167,7 +167,8 @@ Error source_changed(const RunRecord& run, const std::string& fingerprint) {
   return Error(Fault::source_changed,
                "the source was written to since the run began on " + run.started_at + " UTC (it differs in " +
                    joined(differences) + ")",
-               "stop the writer and load again from the beginning with --restart");
+               "put that state of it back and go on, or load again from the beginning with --restart; with "
+               "--snapshot copy --snapshot-file FILE an interrupted run goes on from a copy of its own");
 }
 
 }  // namespace

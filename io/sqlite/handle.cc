@@ -14,6 +14,7 @@
 #include <mutex>
 #include <system_error>
 #include <thread>
+#include <vector>
 
 #include "engine/model/quote.h"
 
@@ -145,14 +146,51 @@ std::uint32_t big_endian_32(const std::byte* bytes) {
          std::to_integer<std::uint32_t>(bytes[2]) << 8 | std::to_integer<std::uint32_t>(bytes[3]);
 }
 
-// Built-in collations and functions are there; an attacker's schema gets nothing beyond them.
+struct FunctionName {
+  std::string name;
+  int arguments = -1;  // any number
+};
+
+// SQLite's own functions that a schema may not call: those that it does not mark as innocuous, but for the
+// ones of JSON, which it marks from 3.41 on. In 3.40 these are rtreecheck(), which runs queries of its own,
+// and the auxiliary functions of full text search. What is marked for statements alone (load_extension) is
+// refused in a schema anyway. The same for every connection of the process, so it is asked for once.
+const std::vector<FunctionName>& functions_not_for_schemas(sqlite3* database) {
+  static const std::vector<FunctionName> functions = [database] {
+    std::vector<FunctionName> found;
+    sqlite3_stmt* raw = nullptr;
+    sqlite3_prepare_v2(database, "PRAGMA function_list", -1, &raw, nullptr);
+    const StatementHandle list(raw);  // name, builtin, type, encoding, arguments, flags
+    while (raw != nullptr && sqlite3_step(raw) == SQLITE_ROW) {
+      const std::string name = text_of(list, 0);
+      const int flags = sqlite3_column_int(raw, 5);
+      if ((flags & (SQLITE_INNOCUOUS | SQLITE_DIRECTONLY)) != 0) continue;
+      if (name.starts_with("json") || name.starts_with("->")) continue;
+      found.push_back({name, sqlite3_column_int(raw, 4)});
+    }
+    return found;
+  }();
+  return functions;
+}
+
+void refuse_in_schema(sqlite3_context* context, int, sqlite3_value**) {
+  const auto* function = static_cast<const FunctionName*>(sqlite3_user_data(context));
+  sqlite3_result_error(context, ("sluice lets no schema call " + function->name + "()").c_str(), -1);
+}
+
+// Built-in collations and harmless functions are there; an attacker's schema gets nothing beyond them.
 void make_defensive(sqlite3* database) {
   const auto set = [database](int option, int value) { sqlite3_db_config(database, option, value, nullptr); };
   set(SQLITE_DBCONFIG_DEFENSIVE, 1);
-  // On, because off would refuse every file whose indexes, checks or generated columns use json_extract() and
-  // the like (SQLite 3.40 does not mark them innocuous). What the schema may call are SQLite's own functions
-  // alone: this process registers none, loads no extension, and none of the built-in ones reaches outside.
+  // On, because off makes SQLite 3.40 refuse all of a file whose indexes, checks or generated columns use
+  // json_extract() and the like. What off would keep away besides, refuses to compute: that costs an object
+  // that calls it, and not the file.
   set(SQLITE_DBCONFIG_TRUSTED_SCHEMA, 1);
+  for (const FunctionName& function : functions_not_for_schemas(database)) {
+    sqlite3_create_function_v2(database, function.name.c_str(), function.arguments,
+                               SQLITE_UTF8 | SQLITE_DETERMINISTIC, const_cast<FunctionName*>(&function),
+                               refuse_in_schema, nullptr, nullptr, nullptr);
+  }
   set(SQLITE_DBCONFIG_ENABLE_TRIGGER, 0);
   set(SQLITE_DBCONFIG_ENABLE_VIEW, 0);
   set(SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0);
@@ -161,7 +199,24 @@ void make_defensive(sqlite3* database) {
   // We never checkpoint: it is a write to the source, and in SQLite 3.7.0 to 3.51.2 a checkpoint racing
   // with a writer can, very rarely, corrupt the file.
   set(SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1);
+
+  // Far above what any schema needs, and far below where a hostile one takes the memory of the machine. The
+  // length of a value stays at SQLite's own gigabyte, since values of that size are moved.
+  const auto limit = [database](int which, int most) { sqlite3_limit(database, which, most); };
+  limit(SQLITE_LIMIT_ATTACHED, 0);  // not even VACUUM INTO
+  limit(SQLITE_LIMIT_TRIGGER_DEPTH, 1);
+  limit(SQLITE_LIMIT_WORKER_THREADS, 0);
+  limit(SQLITE_LIMIT_SQL_LENGTH, 16 << 20);
+  limit(SQLITE_LIMIT_VDBE_OP, 4 << 20);
 }
+
+// Between two questions whether to go on, in steps of SQLite's virtual machine: about a millisecond.
+constexpr int kStepsBetweenQuestions = 100'000;
+
+// What the schema may take to be read, in the same steps. A row of it takes some thirty and has about as many
+// bytes, so this is for pages that lead in circles, of which a file may make more than a lifetime of rows.
+constexpr std::uint64_t kSchemaStepsPerByte = 100;
+constexpr std::uint64_t kSchemaStepsMin = 100'000'000;
 
 // For the fence, where query_only would also refuse BEGIN IMMEDIATE.
 int refuse_changes(void*, int action, const char*, const char*, const char*, const char*) {
@@ -237,7 +292,7 @@ DatabaseHeader DatabaseFile::header(const std::string& name) const {
 }
 
 SqliteConnection::SqliteConnection(const std::filesystem::path& path, Access access)
-    : path_(checked_path(path)) {
+    : path_(checked_path(path)), name_(path_) {
   initialize_sqlite();
   const int common = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
   sqlite3* raw = nullptr;
@@ -261,6 +316,7 @@ SqliteConnection::SqliteConnection(const std::filesystem::path& path, Access acc
   sqlite3_busy_handler(get(), wait_for_writer, nullptr);
   make_defensive(get());
   sqlite3_collation_needed(get(), &unknown_collations_, register_stand_in);
+  sqlite3_progress_handler(get(), kStepsBetweenQuestions, ask_to_go_on, this);
   for (const char* pragma : {"PRAGMA cell_size_check=ON", "PRAGMA temp_store=MEMORY", kMapNothing}) {
     execute(pragma);
   }
@@ -326,7 +382,7 @@ std::string SqliteConnection::obstacle_to(const std::string& sql) const {
     constexpr std::string_view kUnknown = "unknown function: ";
     return said.starts_with(kUnknown) ? "no such function: " + said.substr(kUnknown.size()) : said;
   }
-  if (stand_ins_.empty()) return {};
+  const std::vector<FunctionName>& refused = functions_not_for_schemas(get());
   // Which functions a program calls stands in it: address, opcode, p1 to p3, then "name(arguments)".
   const StatementHandle program = prepare("EXPLAIN " + sql);
   while (step(program)) {
@@ -334,6 +390,11 @@ std::string SqliteConnection::obstacle_to(const std::string& sql) const {
     if (opcode != "Function" && opcode != "PureFunc") continue;
     const std::string call = text_of(program, 5);
     if (stand_in_calls_.count(call) > 0) return "no such function: " + call;
+    const std::string_view name = std::string_view(call).substr(0, call.rfind('('));
+    const auto is_it = [name](const FunctionName& function) { return function.name == name; };
+    if (std::any_of(refused.begin(), refused.end(), is_it)) {
+      return "it calls " + std::string(name) + "(), which sluice lets no schema do";
+    }
   }
   return {};
 }
@@ -356,13 +417,26 @@ std::int64_t SqliteConnection::integer(std::string_view sql) const {
   return step(statement) ? sqlite3_column_int64(statement.get(), 0) : 0;
 }
 
+int SqliteConnection::ask_to_go_on(void* connection) {
+  const auto* self = static_cast<const SqliteConnection*>(connection);
+  if (self->schema_steps_left_) {
+    if (*self->schema_steps_left_ < kStepsBetweenQuestions) return 1;
+    *self->schema_steps_left_ -= kStepsBetweenQuestions;
+  }
+  return self->stop_ && self->stop_() ? 1 : 0;
+}
+
 void SqliteConnection::pin() const {
   execute("BEGIN");
   try {
+    schema_steps_left_ = std::max(
+        kSchemaStepsMin, std::min(DatabaseFile(get()).bytes(), std::uint64_t{1} << 50) * kSchemaStepsPerByte);
     // BEGIN alone takes no lock and fixes no snapshot: the first read does.
     execute("SELECT 1 FROM main.sqlite_schema LIMIT 1");
     execute(cache_size_sql(cache_bytes_));  // here and not at the opening, because it reads the schema
+    schema_steps_left_.reset();
   } catch (...) {
+    schema_steps_left_.reset();
     unpin();
     throw;
   }
@@ -383,7 +457,7 @@ Error SqliteConnection::error(int code) const {
   switch (code) {  // what needs the whole code
     case SQLITE_READONLY_ROLLBACK:
       return unreadable(
-          path_, "a writer crashed in the middle of a transaction and left its rollback journal",
+          name_, "a writer crashed in the middle of a transaction and left its rollback journal",
           "open it once with sqlite3 so that it can recover, or copy the file together with its "
           "-journal elsewhere and open the copy");
     case SQLITE_READONLY_RECOVERY:
@@ -391,7 +465,7 @@ Error SqliteConnection::error(int code) const {
     case SQLITE_READONLY_CANTLOCK:
     case SQLITE_READONLY_DIRECTORY:
       return unreadable(
-          path_, "its -wal and -shm cannot be used from here",
+          name_, "its -wal and -shm cannot be used from here",
           "-shm and -wal must exist and be readable, or their directory be writable; or copy the "
           "file together with its -wal elsewhere");
     default:
@@ -400,13 +474,13 @@ Error SqliteConnection::error(int code) const {
   const std::string said = sqlite3_errmsg(get());
   switch (code & 0xff) {
     case SQLITE_NOTADB:
-      return unreadable(path_, "is not a SQLite database",
+      return unreadable(name_, "is not a SQLite database",
                         "it may be encrypted; then decrypt it with the program that wrote it first");
     case SQLITE_CORRUPT:
       // SQLite calls a file corrupt that ends before its header says. That has its own usual reason.
       try {
         const DatabaseFile file(get());
-        const DatabaseHeader header = file.header(path_.string());
+        const DatabaseHeader header = file.header(name_.string());
         const std::uint64_t expected = std::uint64_t{header.page_count} * header.page_bytes;
         std::error_code absent;
         const std::uintmax_t log_bytes = std::filesystem::file_size(path_.string() + "-wal", absent);
@@ -414,47 +488,55 @@ Error SqliteConnection::error(int code) const {
       } catch (const Error& damaged_header) {
         return damaged_header;
       }
-      return unreadable(path_, "is corrupt (" + one_line(said) + ")",
-                        "PRAGMA integrity_check tells more, and sqlite3 FILE .recover can save what is left");
+      return corrupt(one_line(said));
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-      return unreadable(path_, "is busy: someone is writing to it", "try again when the writer is done");
+      return unreadable(name_, "is busy: someone is writing to it", "try again when the writer is done");
     case SQLITE_PERM:
     case SQLITE_AUTH:
-      return not_permitted(path_);
+      return not_permitted(name_);
     case SQLITE_READONLY:
-      return unreadable(path_, "cannot be read without writing to it (" + one_line(said) + ")",
+      return unreadable(name_, "cannot be read without writing to it (" + one_line(said) + ")",
                         "copy the file together with its -wal or -journal elsewhere and open the copy");
     case SQLITE_CANTOPEN: {
       const int system = sqlite3_system_errno(get());
       const std::string why =
           system == 0 ? std::string() : " (" + std::generic_category().message(system) + ")";
-      return unreadable(path_, "cannot be opened, or its -wal, -shm or -journal cannot" + why,
+      return unreadable(name_, "cannot be opened, or its -wal, -shm or -journal cannot" + why,
                         "-shm and -wal must exist, or their directory be writable; or copy the file together "
                         "with its -wal and -journal elsewhere");
     }
     case SQLITE_IOERR: {
       const int system = sqlite3_system_errno(get());
       const std::string why = system == 0 ? said : std::generic_category().message(system);
-      return unreadable(path_, "cannot be read (" + one_line(why) + ")",
+      return unreadable(name_, "cannot be read (" + one_line(why) + ")",
                         "check the disk and the file system");
     }
     case SQLITE_NOMEM:
-      return unreadable(path_, "out of memory while reading it", "use fewer jobs");
+      return unreadable(name_, "out of memory while reading it", "use fewer jobs");
+    case SQLITE_INTERRUPT:
+      if (!schema_steps_left_)
+        return {Fault::interrupted, "stopped before the end", "run the same command again"};
+      return corrupt("the pages of its schema lead in circles");
     default:
-      return unreadable(path_, one_line(said) + " [SQLite " + std::to_string(code) + "]");
+      return unreadable(name_, one_line(said) + " [SQLite " + std::to_string(code) + "]");
   }
 }
 
+Error SqliteConnection::corrupt(const std::string& how) const {
+  return unreadable(name_, "is corrupt (" + how + ")",
+                    "PRAGMA integrity_check tells more, and sqlite3 FILE .recover can save what is left");
+}
+
 Error SqliteConnection::truncated(std::uint64_t bytes_expected) const {
-  return unreadable(path_,
+  return unreadable(name_,
                     "is truncated: " + std::to_string(DatabaseFile(get()).bytes()) + " of " +
                         std::to_string(bytes_expected) + " bytes are there",
                     "copy it again, together with its -wal if there is one");
 }
 
-void bind(const SqliteConnection& connection, const StatementHandle& statement, int parameter,
-          const Cell& value) {
+void bind_value(const SqliteConnection& connection, const StatementHandle& statement, int parameter,
+                const Cell& value) {
   int code = SQLITE_OK;
   switch (value.storage()) {
     case StorageClass::null:

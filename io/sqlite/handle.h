@@ -1,9 +1,10 @@
 #pragma once
 // SQLite's C handles, each with one owner, and the only way sluice opens a file.
 //
-// A SqliteConnection is used by one thread at a time. It never loads extensions, runs triggers or expands
-// views, and the schema may call SQLite's own functions alone: the file may come from anyone. What else the
-// schema calls gets a stand-in that computes nothing, so that it costs the one object and not the file.
+// A SqliteConnection is used by one thread at a time. It never loads extensions, runs triggers, expands views
+// or attaches another file, and the schema may call SQLite's own harmless functions alone: the file may come
+// from anyone. What else the schema calls gets a stand-in that computes nothing, so that it costs the one
+// object and not the file.
 //
 // POSIX drops every lock a process holds on a file when *any* descriptor of that file is closed. So
 // nothing here, and nothing that uses this, may open the database or its -shm by itself: stat() it, or
@@ -12,11 +13,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "engine/model/cell.h"
 #include "engine/model/error.h"
@@ -89,6 +93,9 @@ class SqliteConnection {
   [[nodiscard]] sqlite3* get() const { return database_.get(); }
   // Absolute, with symbolic links resolved, as SQLite derives the names of -wal and -shm from it.
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  // What messages call the file: its path, or for a private copy the original's.
+  [[nodiscard]] const std::filesystem::path& name() const { return name_; }
+  void speak_of(const std::filesystem::path& original) { name_ = original; }
 
   // Where the schema calls a function with a number of arguments that SQLite's own of that name does not
   // take, as files from a newer SQLite do, SQLite refuses the whole schema: prepare() then registers a
@@ -101,10 +108,16 @@ class SqliteConnection {
   // The first column of the first row; 0 without a row.
   [[nodiscard]] std::int64_t integer(std::string_view sql) const;
 
+  // Asked every few milliseconds while SQLite computes, on the thread that uses the connection; true ends the
+  // statement under way with an Error (interrupted). A single call of a function of SQLite's is not
+  // interrupted. Call it before the connection is used; what it refers to must outlive the connection.
+  void stop_when(std::function<bool()> stop) { stop_ = std::move(stop); }
+
   // Pages that SQLite keeps, from the next pin() on.
   void set_cache_bytes(std::uint64_t bytes) { cache_bytes_ = bytes; }
 
-  // Begins a read transaction and pins what it sees by reading once; unpin() ends it. Throws Error.
+  // Begins a read transaction and pins what it sees by reading once, the schema; unpin() ends it. Throws
+  // Error, also where the schema takes more steps than a sound file of this size could.
   void pin() const;
   void unpin() const;
 
@@ -125,12 +138,16 @@ class SqliteConnection {
   // What a SQLite result code means to the user. REQUIRES: the last call on this connection returned it.
   [[nodiscard]] Error error(int code) const;
   [[nodiscard]] Error truncated(std::uint64_t bytes_expected) const;
+  [[nodiscard]] Error corrupt(const std::string& how) const;
 
  private:
   // True when a stand-in was registered that may mend the error of the last call.
   bool stand_in_for_function() const;
+  // SQLite's progress handler: not 0 ends the statement.
+  static int ask_to_go_on(void* connection);
 
   std::filesystem::path path_;
+  std::filesystem::path name_;
   // Two megabytes, as SQLite has it by default, but not left to how the library was built: lanes times this
   // is a good part of our memory. A scan touches each leaf once, so a larger cache holds nothing useful.
   std::uint64_t cache_bytes_ = std::uint64_t{2} << 20;
@@ -138,12 +155,14 @@ class SqliteConnection {
   // Names of functions with a stand-in; those borrow their names from here.
   mutable std::set<std::string> stand_ins_;
   mutable std::set<std::string> stand_in_calls_;  // "iif(2)", as SQLite prints them in programs
-  DatabaseHandle database_;                       // after what its callbacks use
+  std::function<bool()> stop_;
+  mutable std::optional<std::uint64_t> schema_steps_left_;  // only while the schema is being read
+  DatabaseHandle database_;                                 // after what its callbacks use
 };
 
 // Sets a parameter, counted from 1. Text and blobs are copied.
-void bind(const SqliteConnection& connection, const StatementHandle& statement, int parameter,
-          const Cell& value);
+void bind_value(const SqliteConnection& connection, const StatementHandle& statement, int parameter,
+                const Cell& value);
 
 // Column `index` of the current row as text; empty for NULL.
 std::string text_of(const StatementHandle& statement, int index);

@@ -298,8 +298,8 @@ std::vector<std::vector<KeyValue>> read_keys(const SqliteConnection& connection,
   const auto ascending = [&](const std::vector<KeyValue>& left, const std::vector<KeyValue>& right) {
     sqlite3_reset(order.get());
     int parameter = 0;
-    for (const KeyValue& value : left) bind(connection, order, ++parameter, cell_of(value));
-    for (const KeyValue& value : right) bind(connection, order, ++parameter, cell_of(value));
+    for (const KeyValue& value : left) bind_value(connection, order, ++parameter, cell_of(value));
+    for (const KeyValue& value : right) bind_value(connection, order, ++parameter, cell_of(value));
     return connection.step(order) && sqlite3_column_int(order.get(), 0) == 1;
   };
   std::vector<std::vector<KeyValue>> tuples;

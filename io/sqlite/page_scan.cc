@@ -237,8 +237,8 @@ class PageScan final : public Scan {
     }
     level.upper = upper;
     level.next = 0;
-    bool bounded = any_;
-    std::int64_t before = last_;
+    bool bounded = any_ || passed_;
+    std::int64_t before = any_ ? last_ : passed_.value_or(0);
     for (std::size_t i = 0; i + 1 < level.page.children(); ++i) {
       std::int64_t rowid = 0;
       if (!level.page.rowid(i, rowid) || rowid > upper || (bounded && rowid <= before)) {
@@ -248,6 +248,7 @@ class PageScan final : public Scan {
       before = rowid;
       bounded = true;
     }
+    if (!begun_ && level.next > 0) passed_ = upper_of(level, level.next - 1);
     ++depth_;
   }
 
@@ -341,7 +342,13 @@ class PageScan final : public Scan {
     if (record == nullptr) [[unlikely]]
       throw damaged("a row lies beyond its page");
     const auto rowid = std::bit_cast<std::int64_t>(bits);
-    if (rowid < range_.first && skips_ && !any_) return false;
+    if (rowid < range_.first && skips_ && !any_) {
+      // The range before this one has it, unless it searched for its end among keys that are too large.
+      if (passed_ && rowid <= *passed_) [[unlikely]]
+        throw damaged("rowid " + std::to_string(rowid) + " is not where it belongs");
+      passed_ = rowid;
+      return false;
+    }
     if (rowid > upper_ || rowid < range_.first || (any_ && rowid <= last_)) [[unlikely]]
       throw damaged("rowid " + std::to_string(rowid) + " is not where it belongs");
     if (rowid > range_.last) {
@@ -565,8 +572,7 @@ class PageScan final : public Scan {
 
   [[nodiscard]] Error damaged(const std::string& how) {
     finish();
-    Error error(Fault::source_unreadable, connection_->path().string() + ": is corrupt (" + how + ")",
-                "PRAGMA integrity_check tells more, and sqlite3 FILE .recover can save what is left");
+    Error error = connection_->corrupt(how);
     error.where().table = plan_->source;
     if (last_row_) error.append("the last good row has rowid " + std::to_string(*last_row_));
     return error;
@@ -601,7 +607,8 @@ class PageScan final : public Scan {
   bool begun_ = false;
   bool skips_ = false;  // the first leaf of all, which may begin before the range
 
-  std::int64_t last_ = 0;  // everything up to here is done, once any_
+  std::optional<std::int64_t> passed_;  // before the range has begun: nothing up to here is to come any more
+  std::int64_t last_ = 0;               // everything up to here is done, once any_
   bool any_ = false;
   RowLoan loan_;  // given back after the record is gone, so declared before it
   std::vector<std::byte> record_;

@@ -76,7 +76,7 @@ bool InteriorPage::rowid(std::size_t index, std::int64_t& rowid) const {
 }
 
 PageFile::PageFile(const SqliteConnection& connection)
-    : file_(connection.get()), header_(file_.header(connection.path().string())) {
+    : file_(connection.get()), header_(file_.header(connection.name().string())) {
   if (header_.page_bytes == 0) return;  // an empty file
   pages_ = file_.bytes() / header_.page_bytes;
   if (header_.page_bytes >= header_.reserved_bytes + kUsableBytesMin) {
@@ -92,7 +92,7 @@ bool PageFile::read(std::uint64_t first, std::size_t count, std::span<std::byte>
 std::uint32_t root_page(const SqliteConnection& connection, const std::string& table) {
   const StatementHandle schema =
       connection.prepare("SELECT rootpage FROM main.sqlite_schema WHERE type = 'table' AND name = ?1");
-  bind(connection, schema, 1, Cell::of_text(table));
+  bind_value(connection, schema, 1, Cell::of_text(table));
   const std::int64_t root = connection.step(schema) ? sqlite3_column_int64(schema.get(), 0) : 0;
   return root < 2 || root > UINT32_MAX ? 0 : static_cast<std::uint32_t>(root);
 }

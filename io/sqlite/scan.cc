@@ -2,6 +2,7 @@
 
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <cassert>
 #include <utility>
 #include <variant>
@@ -100,6 +101,16 @@ class LengthLimit {
   int before_;
 };
 
+// Every row has a pointer of two bytes on a page of its own table. SQLite follows pages that point at pages
+// above or beside them to twenty levels, which may be more rows than anyone can wait for. Virtual tables
+// make rows by rules of their own.
+std::uint64_t rows_a_file_can_hold(const SqliteConnection& connection, const TablePlan& plan) {
+  if (root_page(connection, plan.source) == 0) return UINT64_MAX;
+  const auto pages = static_cast<std::uint64_t>(connection.integer("PRAGMA main.page_count"));
+  const auto page_bytes = static_cast<std::uint64_t>(connection.integer("PRAGMA main.page_size"));
+  return pages * (page_bytes / 2);
+}
+
 class StatementScan final : public Scan {
  public:
   // `memory`: null for none.
@@ -113,7 +124,7 @@ class StatementScan final : public Scan {
     const StatementHandle encoding = connection.prepare("PRAGMA main.encoding");
     if (connection.step(encoding) && text_of(encoding, 0) != "UTF-8") ill_formed_.resize(cells_.size());
     int parameter = 0;
-    const auto bind_next = [&](const Cell& value) { bind(connection, statement_, ++parameter, value); };
+    const auto bind_next = [&](const Cell& value) { bind_value(connection, statement_, ++parameter, value); };
     if (const auto* range = std::get_if<RowidRange>(&extent)) {
       bind_next(Cell::of_integer(range->first));
       bind_next(Cell::of_integer(range->last));
@@ -131,6 +142,7 @@ class StatementScan final : public Scan {
     int code = memory_ == nullptr ? sqlite3_step(statement_.get()) : step_without_large_rows();
     if (code == SQLITE_TOOBIG && memory_ != nullptr) code = borrow_and_begin_again();
     ++steps_;
+    if (steps_ > steps_max_ && code == SQLITE_ROW) refuse_circles();
     if (code != SQLITE_ROW) {
       done_ = true;
       if (code != SQLITE_DONE) throw after_last_row(located(connection_->error(code)));
@@ -176,6 +188,16 @@ class StatementScan final : public Scan {
 
  private:
   static constexpr std::byte kNoBytes{};
+  // Rows without the question how many there can be; most ranges have fewer.
+  static constexpr std::uint64_t kStepsFree = 1 << 16;
+
+  // More rows than the file has room for come from pages that are there more than once.
+  void refuse_circles() {
+    steps_max_ = std::max(steps_max_, rows_a_file_can_hold(*connection_, *plan_));
+    if (steps_ <= steps_max_) return;
+    done_ = true;
+    throw located(connection_->corrupt("its pages lead in circles"));
+  }
 
   int step_without_large_rows() {
     const LengthLimit limit(connection_->get(), kLargeRowBytes);
@@ -235,6 +257,7 @@ class StatementScan final : public Scan {
   StatementHandle statement_;
   std::uint64_t steps_ = 0;
   std::vector<Cell> cells_;
+  std::uint64_t steps_max_ = kStepsFree;
   std::vector<std::string> ill_formed_;  // beside the cells; empty unless the file is UTF-16
   bool done_ = false;
 };
@@ -258,6 +281,12 @@ std::unique_ptr<Scan> TableSource::scan(const TablePlan& plan, const Extent& ext
     error.where().table = plan.source;
     throw;
   }
+}
+
+bool reads_pages(const SqliteConnection& connection, const TablePlan& plan) {
+  return std::all_of(plan.extents.begin(), plan.extents.end(), [&](const Extent& extent) {
+    return scan_pages(connection, plan, extent, scan_through_sql, nullptr) != nullptr;
+  });
 }
 
 std::string scan_query(const SqliteConnection& connection, const TablePlan& plan, const Extent& extent) {

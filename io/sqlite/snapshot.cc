@@ -57,7 +57,7 @@ bool can_be_immutable(const SqliteConnection& connection) {
 Snapshot::Snapshot(const std::filesystem::path& file, std::size_t readers, Agreement agreement,
                    ReaderOptions options)
     : options_(std::move(options)) {
-  spare_ = std::make_unique<SqliteConnection>(file, Access::read);
+  open_spare(file, Access::read);
   static_cast<void>(DatabaseFile(spare_->get()).header(file.string()));  // not SQLite at all: say so first
   log_was_there_ = size_of(beside(spare_->path(), "-wal")).has_value();
   Access access = Access::read;
@@ -66,7 +66,7 @@ Snapshot::Snapshot(const std::filesystem::path& file, std::size_t readers, Agree
   } catch (const Error&) {
     if (!can_be_immutable(*spare_)) throw;
     access = Access::immutable;
-    spare_ = std::make_unique<SqliteConnection>(file, access);
+    open_spare(file, access);
     spare_->pin();
     remark_ =
         "read as an immutable file, because its directory is not writable; nobody may write to it meanwhile";
@@ -80,7 +80,12 @@ Snapshot::Snapshot(const std::filesystem::path& file, std::size_t readers, Agree
     for (const auto& reader : readers_) reader->connection.pin();
     take_fingerprint();
   }
-  add_sample();
+  if (options_.origin) {
+    fingerprint_ = options_.origin->fingerprint;
+    file_bytes_ = options_.origin->bytes;
+  } else {
+    add_sample();
+  }
   catalog_ = read_catalog(*spare_);
 }
 
@@ -102,11 +107,37 @@ std::vector<ForeignKeyCheck> Snapshot::check_foreign_keys(const SourceTable& tab
   return sluice::check_foreign_keys(readers_[reader]->connection, catalog_, table);
 }
 
+void Snapshot::expect_rows(const TablePlan& plan, std::uint64_t rows, std::size_t reader) const {
+  const SqliteConnection& connection = readers_[reader]->connection;
+  if (reads_pages(connection, plan)) return;
+  TablePlan bare = plan;  // a row is counted without being looked at
+  bare.columns.clear();
+  bare.key_columns.clear();
+  bare.row_key = RowKey::none;
+  const auto scan = scan_through_sql(connection, bare, WholeTable{});
+  std::uint64_t there = 0;
+  while (scan->next()) ++there;
+  if (there == rows) return;
+  Error error = connection.corrupt("its rows are not in order: " + std::to_string(there) +
+                                   " are there, and " + std::to_string(rows) + " are found by their keys");
+  error.where().table = plan.source;
+  throw error;
+}
+
+void Snapshot::prepare(SqliteConnection& connection, const ReaderOptions& options) {
+  connection.stop_when(options.stop);
+  if (options.origin) connection.speak_of(options.origin->path);
+}
+
+void Snapshot::open_spare(const std::filesystem::path& file, Access access) {
+  spare_ = std::make_unique<SqliteConnection>(file, access);
+  prepare(*spare_, options_);
+}
+
 void Snapshot::open(const std::filesystem::path& file, std::size_t readers, Access access) {
   readers_.reserve(readers);
   for (std::size_t i = 0; i < readers; ++i) {
-    readers_.push_back(std::make_unique<Reader>(file, access, options_.memory.get()));
-    if (options_.cache_bytes != 0) readers_.back()->connection.set_cache_bytes(options_.cache_bytes);
+    readers_.push_back(std::make_unique<Reader>(file, access, options_));
   }
 }
 
@@ -116,7 +147,7 @@ void Snapshot::agree_in_wal_mode(Agreement agreement) {
   bool fenced = false;
   if (agreement == Agreement::fence) {
     try {
-      control_ = std::make_unique<SqliteConnection>(path(), Access::fence);
+      control_ = std::make_unique<SqliteConnection>(spare_->path(), Access::fence);
       // BEGIN IMMEDIATE takes a lock and writes nothing.
       if (control_->writable()) {
         control_->execute("BEGIN IMMEDIATE");
@@ -163,7 +194,7 @@ void Snapshot::take_fingerprint() {
   }
 
   struct stat status {};
-  if (replaced() || stat(path().c_str(), &status) != 0) {
+  if (replaced() || stat(spare_->path().c_str(), &status) != 0) {
     throw Error(Fault::source_unreadable, path().string() + ": was replaced while it was being opened",
                 "try again when whoever replaces it is done");
   }
@@ -175,7 +206,12 @@ void Snapshot::take_fingerprint() {
   stamp_ = {status.st_dev, status.st_ino, file_bytes, status.st_mtim.tv_sec, status.st_mtim.tv_nsec};
   change_counter_ = header.change_counter;
   wal_ = wal;
-  file_bytes_ = file_bytes + (wal ? size_of(beside(path(), "-wal")).value_or(0) : 0);
+  pages_bytes_ = expected;
+  file_bytes_ = file_bytes + (wal ? size_of(beside(spare_->path(), "-wal")).value_or(0) : 0);
+}
+
+std::uint64_t Snapshot::wal_bytes() const {
+  return wal_ ? size_of(beside(spare_->path(), "-wal")).value_or(0) : 0;
 }
 
 // Not under the fence: it would keep writers out for as long as the disk takes. A checkpoint that comes in
@@ -198,7 +234,7 @@ bool Snapshot::unchanged() const {
   if (file.bytes() != stamp_.bytes) return false;
   if (stamp_.bytes > 0 && file.header(path().string()).change_counter != change_counter_) return false;
   struct stat status {};
-  if (stat(path().c_str(), &status) != 0) return true;  // removed; what we have open is still whole
+  if (stat(spare_->path().c_str(), &status) != 0) return true;  // removed; what we have open is still whole
   const Stamp now{status.st_dev, status.st_ino, static_cast<std::uint64_t>(status.st_size),
                   status.st_mtim.tv_sec, status.st_mtim.tv_nsec};
   const bool same_file = now.device == stamp_.device && now.inode == stamp_.inode;

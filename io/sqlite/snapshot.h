@@ -27,7 +27,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,11 +41,23 @@
 
 namespace sluice {
 
+// What a file is a copy of, where it is one: then the copy is read, and the original is spoken of.
+struct SnapshotOrigin {
+  std::filesystem::path path;
+  std::string fingerprint;
+  std::uint64_t bytes = 0;
+};
+
 struct ReaderOptions {
   // Where large rows borrow, over all readers; null: they take what they need.
   std::unique_ptr<RowMemory> memory{};
   // Pages that SQLite keeps per reader; 0: its own choice, 2 MB.
   std::uint64_t cache_bytes = 0;
+  // Ends a statement that takes too long once the user wants to stop; see SqliteConnection::stop_when().
+  // Called by all readers' threads.
+  std::function<bool()> stop{};
+  // The file is a private copy of this.
+  std::optional<SnapshotOrigin> origin{};
 };
 
 class Snapshot {
@@ -73,6 +87,13 @@ class Snapshot {
   [[nodiscard]] std::vector<ForeignKeyCheck> check_foreign_keys(const SourceTable& table,
                                                                 std::size_t reader) const;
 
+  // Throws Error (source_unreadable) when the table, of which the extents of the plan were read, has another
+  // number of rows when it is read as a whole: its tree is not in order then, and searching for the bounds of
+  // a range passes rows over. The reader of pages sees disorder by itself, so this costs nothing but where
+  // SQL has read (a log with frames, WITHOUT ROWID, UTF-16, ranges of few rowids): some 50 ns a row. Counts
+  // as its reader.
+  void expect_rows(const TablePlan& plan, std::uint64_t rows, std::size_t reader) const;
+
   // Which state this is, for the ledger; engine/model/fingerprint.h has the format and how to compare. The
   // same means unchanged. Different means only that it may have changed: a checkpoint is enough. mtime is
   // there because the change counter of a WAL database stands still when a transaction does not touch the
@@ -88,18 +109,31 @@ class Snapshot {
   [[nodiscard]] bool replaced() const;
   // Main file and WAL together, as they were when the snapshot was taken.
   [[nodiscard]] std::uint64_t file_bytes() const { return file_bytes_; }
-  [[nodiscard]] const std::filesystem::path& path() const { return spare_->path(); }
+  // The WAL beside the file as it is now; 0 where there is none, also beside a copy. Any thread. A
+  // snapshot keeps the log from being restarted, so it grows by all that is written meanwhile.
+  [[nodiscard]] std::uint64_t wal_bytes() const;
+  // Absolute. Of a private copy, the original's.
+  [[nodiscard]] const std::filesystem::path& path() const { return spare_->name(); }
   // Something the user should know about how the file is read; usually empty.
   [[nodiscard]] const std::string& remark() const { return remark_; }
 
+  // For who copies this state: the connection that has it pinned, and how large its pages are together.
+  [[nodiscard]] const SqliteConnection& connection() const { return *spare_; }
+  [[nodiscard]] std::uint64_t pages_bytes() const { return pages_bytes_; }
+
  private:
   struct Reader {
-    Reader(const std::filesystem::path& path, Access access, RowMemory* memory)
-        : connection(path, access), source(connection, memory) {}
+    Reader(const std::filesystem::path& path, Access access, const ReaderOptions& options)
+        : connection(path, access), source(connection, options.memory.get()) {
+      prepare(connection, options);
+      if (options.cache_bytes != 0) connection.set_cache_bytes(options.cache_bytes);
+    }
     SqliteConnection connection;
     TableSource source;
   };
 
+  static void prepare(SqliteConnection& connection, const ReaderOptions& options);
+  void open_spare(const std::filesystem::path& file, Access access);
   void open(const std::filesystem::path& file, std::size_t readers, Access access);
   void agree_in_wal_mode(Agreement agreement);
   bool begin_everywhere();
@@ -128,6 +162,7 @@ class Snapshot {
   bool wal_ = false;
   std::string remark_;
   std::uint64_t file_bytes_ = 0;
+  std::uint64_t pages_bytes_ = 0;
 };
 
 }  // namespace sluice

@@ -51,7 +51,8 @@ const Keys kReport = {
     {"error", Is::text},    {"sluice_version", Is::text}, {"source", Is::object},
     {"target", Is::object}, {"tables", Is::list},         {"objects", Is::list},
     {"phases", Is::object}, {"explain", Is::object},      {"peak_memory_bytes", Is::integer}};
-const Keys kSource = {{"path", Is::text}, {"bytes", Is::integer}, {"fingerprint", Is::text}};
+const Keys kSource = {
+    {"path", Is::text}, {"bytes", Is::integer}, {"fingerprint", Is::text}, {"wal_growth_bytes", Is::integer}};
 const Keys kTarget = {{"database", Is::text}, {"schema", Is::text}, {"server_version", Is::integer}};
 const Keys kTable = {
     {"source", Is::text},           {"schema", Is::text},         {"target", Is::text},
