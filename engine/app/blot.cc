@@ -70,7 +70,6 @@ void blot_pairs(std::span<char> argument) {
 
 void blot_passwords(std::span<char> argument) {
   const std::string_view text(argument.data(), argument.size());
-  const std::size_t scheme = text.find("://");
   if (const std::size_t scheme = text.find("://"); scheme != text.npos) blot_uri(argument, scheme + 3);
   blot_pairs(argument);
 }
