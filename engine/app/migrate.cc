@@ -287,8 +287,11 @@ class Migration {
         console_.say("the target was not looked at: " + error.describe());
       }
     }
-    for (const Finding& finding : plan_.findings) report_.error += describe(finding) + "\n";
-    for (const Obstacle& obstacle : preflight.obstacles) report_.error += describe(obstacle) + "\n";
+    // The Error counts them; a single one of the target's it repeats.
+    if (!plan_.findings.empty() || preflight.obstacles.size() > 1) {
+      for (const Finding& finding : plan_.findings) report_.error += describe(finding) + "\n";
+      for (const Obstacle& obstacle : preflight.obstacles) report_.error += describe(obstacle) + "\n";
+    }
     refuse_findings(plan_, preflight.obstacles, console_);
     for (const std::string& remark : preflight.remarks) console_.say(remark);
   }

@@ -21,6 +21,7 @@
 #include "engine/app/version.h"
 #include "engine/app/words.h"
 #include "engine/model/error.h"
+#include "engine/plan/names.h"
 
 namespace sluice {
 namespace {
@@ -207,7 +208,8 @@ void add_migrate_options(CLI::App& app, MigrateOptions& options) {
   app.add_flag("--rebuild", options.rebuild,
                "With --data-only: take indexes, keys, checks and triggers of the tables out of\n"
                "the way, and put them back after the load");
-  app.add_flag("--dry-run", options.dry_run, "Print the DDL and the ranges; change nothing");
+  app.add_flag("--dry-run", options.dry_run,
+               "Print the DDL, the ranges, and what TARGET lacks; change nothing");
   app.add_flag("--restart", options.restart, "Give up an earlier run, drop what it created and begin again");
   app.add_option("--snapshot-file", options.snapshot_file,
                  "With --snapshot copy: the copy is this file, kept until a run has come to its\n"
@@ -425,6 +427,13 @@ void take_environment(CLI::App& app) {
 }
 
 void check_planning_options(const PlanningOptions& options) {
+  // The server would cut it in silence, perhaps to the name of another one.
+  if (options.schema.size() > kNameBytesMax) {
+    throw Error(Fault::usage,
+                fmt::format("--schema has {} bytes, and a name of PostgreSQL at most {}",
+                            options.schema.size(), kNameBytesMax),
+                "choose a shorter one");
+  }
   if (!options.schema.empty() && options.schema != "sluice") return;
   throw Error(Fault::usage, fmt::format("--schema cannot be '{}'", options.schema),
               "the schema sluice holds the ledger; choose another name");

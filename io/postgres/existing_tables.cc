@@ -304,8 +304,8 @@ void add_drop_obstacles(Connection& connection, const FoundTables& found, std::v
         what = "a rule of " + name;
       }
     }
-    obstacles.push_back(
-        {what + " depends on the tables to drop (2BP01)", resolve + "; sluice never uses CASCADE"});
+    obstacles.push_back({"other objects depend on the tables to drop: " + what + " (2BP01)",
+                         resolve + "; sluice never uses CASCADE"});
   }
 }
 

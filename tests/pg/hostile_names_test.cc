@@ -312,6 +312,27 @@ TEST_F(HostileNamesTest, Views) {
       std::to_string(names().size()));
 }
 
+TEST_F(HostileNamesTest, Schemas) {
+  testing::Writer(source_).run("CREATE TABLE t (v TEXT); INSERT INTO t VALUES ('v')");
+  std::size_t made = 0;
+  for (const std::string& name : names()) {
+    // --schema sluice and pg_... are refused for reasons of their own.
+    if (name == "sluice" || name.starts_with("pg_")) continue;
+    const CommandResult result =
+        sluice({"migrate", source_, conninfo_, "--schema=" + name, "--progress", "none"});
+    const bool fits_schema = !name.empty() && name.size() <= 63;
+    EXPECT_EQ(result.exit_status, fits_schema ? 0 : 2) << name << ": " << result.err;
+    if (!fits_schema) continue;
+    ++made;
+    EXPECT_EQ(query_value(conninfo_, "SELECT v FROM " + quote_qualified(name, "t")), "v") << name;
+  }
+  EXPECT_EQ(
+      query_value(
+          conninfo_,
+          "SELECT count(*) FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema$|sluice$|public$)'"),
+      std::to_string(made));
+}
+
 // The server knows no such text, so such a name is told before anything is made.
 TEST_F(HostileNamesTest, NamesThatAreNoText) {
   for (const std::string& name : {std::string("a\xff"), std::string("\xed\xa0\x80"), std::string("\xc3")}) {

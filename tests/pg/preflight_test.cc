@@ -420,17 +420,17 @@ TEST_F(PreflightTest, WhatDependsOnTablesToDropIsNamed) {
   // The view that the run made goes with its table.
   ASSERT_EQ(migrate(drop, superuser_).exit_status, 0);
   execute(superuser_, "CREATE VIEW second AS SELECT * FROM heavy");
-  expect_refused("view \"public\".\"second\" depends", drop, superuser_);
+  expect_refused("depend on the tables to drop: view \"public\".\"second\"", drop, superuser_);
   execute(superuser_, "DROP VIEW second; CREATE MATERIALIZED VIEW held AS SELECT * FROM pet");
   expect_refused("DROP MATERIALIZED VIEW \"public\".\"held\"", drop, superuser_);
   execute(superuser_, "DROP MATERIALIZED VIEW held; CREATE TABLE vet (pet bigint REFERENCES pet (id))");
   expect_refused("ALTER TABLE \"public\".\"vet\" DROP CONSTRAINT \"vet_pet_fkey\"", drop, superuser_);
   execute(superuser_, "DROP TABLE vet; CREATE FUNCTION f(pet) RETURNS int LANGUAGE sql AS 'SELECT 1'");
-  expect_refused("function public.f(public.pet) depends", drop, superuser_);
+  expect_refused("depend on the tables to drop: function public.f(public.pet)", drop, superuser_);
   execute(superuser_, "DROP FUNCTION f(pet); CREATE TABLE heir () INHERITS (pet)");
-  expect_refused("table public.heir depends", drop, superuser_);
+  expect_refused("depend on the tables to drop: table public.heir", drop, superuser_);
   execute(superuser_, "DROP TABLE heir; CREATE TABLE uses (n bigint DEFAULT nextval('owner_id_seq'))");
-  expect_refused("depends on the tables to drop", drop, superuser_);
+  expect_refused("depend on the tables to drop: default value", drop, superuser_);
   execute(superuser_, "DROP TABLE uses");
   EXPECT_EQ(migrate(drop, superuser_).exit_status, 0);
 }
