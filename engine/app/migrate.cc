@@ -317,7 +317,16 @@ class Migration {
   void begin() {
     Connection& connection = *connections_.front();
     // When the answer to its COMMIT got lost, the second time finds the run that the first one began.
-    run_ = retries_.run([&] { return open_run(connection, request()); });
+    run_ = retries_.run([&] {
+      try {
+        return open_run(connection, request());
+      } catch (Error& error) {
+        // Somebody uses the tables. To queue for their locks again and again would hold up everybody behind
+        // us.
+        if (error.sqlstate() == "55P03") error.set_may_pass(false);
+        throw;
+      }
+    });
     set_log_run(run_.run_id);
     metrics_.set_run(run_.run_id, snapshot_->path());
     metrics_.set_tables(plan_);

@@ -240,7 +240,7 @@ TEST_F(BadInputTest, SourceWithACorruptPageInTheMiddleOfATable) {
   replacements_ = {};
   const std::string line = std::regex_replace(result.err, std::regex(R"((page|range|row) \d+)"), "$1 N");
   expect_message("source: a corrupt page", {result.exit_status, result.signal, false, result.out, line, {}},
-                 10);
+                 10, 2);
   EXPECT_EQ(query_value(conninfo_, "SELECT x FROM whole"), "here");  // more in damage_test.cc
 }
 
