@@ -217,7 +217,7 @@ PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* e
   planned.facts = profile_source(*planned.snapshot, planned.plan, console, stop, &clock);
   for (const TablePlan& table : planned.plan.tables) {
     if (table.extents.size() < 2) continue;
-    planned.snapshot->expect_rows(table, planned.facts.at(table.source).rows, 0);
+    planned.snapshot->expect_rows(table, planned.facts.at(table.source).rows);
   }
   plan.facts = &planned.facts;
   planned.plan = plan_migration(catalog, planned.outlines, plan);
