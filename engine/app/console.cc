@@ -7,16 +7,10 @@
 #include <array>
 #include <cstdio>
 
-#include "engine/app/printable.h"
-
 namespace sluice {
 namespace {
 
 constexpr auto kPlainInterval = std::chrono::seconds(10);
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 std::string line_of(const Progress& progress, double seconds) {
   const double rows = static_cast<double>(progress.rows - progress.rows_before) / std::max(seconds, 0.001);
@@ -66,25 +60,42 @@ std::string human_seconds(double seconds) {
 }
 
 Console::Console(ProgressMode mode)
-    : mode_(mode), live_(mode == ProgressMode::automatic && isatty(STDERR_FILENO) == 1) {
+    : mode_(mode),
+      live_(mode == ProgressMode::automatic && log_format() == LogFormat::text &&
+            isatty(STDERR_FILENO) == 1) {
   begin_phase();
 }
 
 void Console::begin_phase() {
-  end_phase();
+  const std::lock_guard lock(mutex_);
+  clear_line();
   phase_began_ = std::chrono::steady_clock::now();
   last_plain_line_ = phase_began_;
 }
 
-void Console::progress(const Progress& progress) { show(line_of(progress, seconds_since(phase_began_))); }
-
-void Console::progress(const std::string& phase, std::size_t done, std::size_t total) {
-  show(fmt::format("{:<8} {} of {}  {}", phase, done, total, human_seconds(seconds_since(phase_began_))));
+double Console::seconds_of_phase() const {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - phase_began_).count();
 }
 
-void Console::show(const std::string& line) {
-  if (mode_ == ProgressMode::none) return;
+void Console::progress(const Progress& progress) {
   const std::lock_guard lock(mutex_);
+  LogEvent event;
+  event.rows = progress.rows;
+  event.bytes = progress.bytes;
+  event.phase = progress.phase;
+  show(line_of(progress, seconds_of_phase()), std::move(event));
+}
+
+void Console::progress(const std::string& phase, std::size_t done, std::size_t total) {
+  const std::lock_guard lock(mutex_);
+  LogEvent event;
+  event.phase = phase;
+  show(fmt::format("{:<8} {} of {}  {}", phase, done, total, human_seconds(seconds_of_phase())),
+       std::move(event));
+}
+
+void Console::show(const std::string& line, LogEvent event) {
+  if (mode_ == ProgressMode::none) return;
   if (live_) {
     fmt::print(stderr, "\r\x1b[K{}", line);
     std::fflush(stderr);
@@ -94,7 +105,9 @@ void Console::show(const std::string& line) {
   const auto now = std::chrono::steady_clock::now();
   if (now - last_plain_line_ < kPlainInterval) return;
   last_plain_line_ = now;
-  fmt::print(stderr, "{}\n", line);
+  event.message = line;
+  event.duration_s = seconds_of_phase();
+  write_log(event);
 }
 
 void Console::end_phase() {
@@ -102,11 +115,16 @@ void Console::end_phase() {
   clear_line();
 }
 
-void Console::say(const std::string& text) {
+void Console::note(const LogEvent& event) {
   const std::lock_guard lock(mutex_);
   clear_line();
-  // Texts name tables and columns of a stranger's file.
-  fmt::print(stderr, "{}\n", printable(text));
+  write_log(event);
+}
+
+void Console::say(const std::string& text) { note({.message = text}); }
+
+void Console::record(const LogEvent& event) {
+  if (log_format() == LogFormat::json) note(event);
 }
 
 void Console::clear_line() {

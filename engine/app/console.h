@@ -6,6 +6,7 @@
 #include <mutex>
 #include <string>
 
+#include "engine/app/log.h"
 #include "engine/app/options.h"
 
 namespace sluice {
@@ -29,8 +30,8 @@ struct Progress {
   std::uint64_t bytes_before = 0;
 };
 
-// One line that is rewritten on a terminal, a plain line every ten seconds elsewhere. Any thread may say
-// something, one at a time shows progress.
+// One line that is rewritten on a terminal, a plain line every ten seconds elsewhere, or an event of the log.
+// Any thread.
 class Console {
  public:
   explicit Console(ProgressMode mode);
@@ -42,20 +43,26 @@ class Console {
   void progress(const std::string& phase, std::size_t done, std::size_t total);
   void end_phase();
 
-  // A remark on stderr, on a line of its own.
+  // On stderr, on a line of its own.
+  void note(const LogEvent& event);
+  // A remark: note() with a message alone.
   void say(const std::string& text);
+  // For the JSON log alone: people find it in the summary.
+  void record(const LogEvent& event);
 
   // Seconds between two calls of progress() that make sense.
   [[nodiscard]] double interval_seconds() const { return live_ ? 0.2 : 1.0; }
   [[nodiscard]] bool shows_progress() const { return mode_ != ProgressMode::none; }
 
  private:
-  void show(const std::string& line);
+  // What a line of progress says to people and to the log. REQUIRES, as of clear_line(): mutex_ is held.
+  void show(const std::string& line, LogEvent event);
   void clear_line();
+  [[nodiscard]] double seconds_of_phase() const;
 
-  std::mutex mutex_;
-  ProgressMode mode_;
-  bool live_;
+  const ProgressMode mode_;
+  const bool live_;
+  std::mutex mutex_;  // of what follows, and of stderr
   bool line_shown_ = false;
   std::chrono::steady_clock::time_point phase_began_;
   std::chrono::steady_clock::time_point last_plain_line_;

@@ -743,6 +743,9 @@ class DifferenceFinder::Repairer {
     return error.sqlstate() == "23505" || error.sqlstate() == "23P01" || error.sqlstate() == "23503" ||
            error.sqlstate() == "40P01";
   }
+  // The row of another table that a foreign key asks for is gone and came back since our snapshot, by a lane
+  // that repairs that table. Of what is repaired together only somebody else can be the cause.
+  static bool meets_another_lane(const Error& error) { return error.sqlstate() == "40001"; }
   // The target's word on this row, whatever becomes of others.
   static bool refuses(const Error& error) { return error.sqlstate().starts_with("23"); }
 
@@ -764,7 +767,7 @@ class DifferenceFinder::Repairer {
       transaction.commit(runs_);
       count(items);
     } catch (const Error& error) {
-      if (waits_for_others(error)) {
+      if (waits_for_others(error) || meets_another_lane(error)) {
         put_aside(items, error);
       } else if (!refuses(error)) {
         throw;

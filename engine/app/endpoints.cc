@@ -45,8 +45,23 @@ TargetEndpoint open_target(const std::string& target, LocalTarget local) {
   return {std::move(conninfo), std::move(server)};
 }
 
+bool is_up(const std::string& target) {
+  if (!target.starts_with(kLocalScheme)) return true;
+  std::error_code ignored;
+  const std::filesystem::path directory = target.substr(kLocalScheme.size());
+  return std::filesystem::exists(directory / "data" / "postmaster.pid", ignored);
+}
+
 std::string default_target(const std::filesystem::path& source) {
   return std::string(kLocalScheme) + source.filename().string() + ".pg";
+}
+
+void warn_of_plain_text(const Connection& connection, Console& console) {
+  if (!connection.is_exposed()) return;
+  console.say(fmt::format(
+      "warning: the connection to {} is not encrypted, and its rows can be read and changed on the way; "
+      "sslmode=verify-full (with sslrootcert=FILE of the CA) in TARGET protects them",
+      connection.host()));
 }
 
 void connect_lanes(std::vector<std::unique_ptr<Connection>>& connections, const std::string& conninfo,
@@ -54,6 +69,7 @@ void connect_lanes(std::vector<std::unique_ptr<Connection>>& connections, const 
   while (connections.size() < count) {
     try {
       connections.push_back(std::make_unique<Connection>(conninfo));
+      if (connections.size() == 1) warn_of_plain_text(*connections.front(), console);
     } catch (const Error& error) {
       if (error.sqlstate() != "53300" || connections.empty()) throw;
       console.say(fmt::format("the server has room for {} only; going on with those",

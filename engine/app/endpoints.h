@@ -30,8 +30,14 @@ enum class LocalTarget : std::uint8_t {
 // local: directory that has no server and may not get one.
 TargetEndpoint open_target(const std::string& target, LocalTarget local);
 
+// False for a local: target whose server does not run: open_target() would start or make it.
+bool is_up(const std::string& target);
+
 // The target of a migration without one: next to where the user stands.
 std::string default_target(const std::filesystem::path& source);
+
+// Says so when what travels on the connection can be read on the way.
+void warn_of_plain_text(const Connection& connection, Console& console);
 
 // Adds connections until there are `count`, or as many as the server has room for, which is said. One at
 // least.

@@ -64,14 +64,20 @@ class Execution {
     const std::vector<StepRecord> steps =
         work_.retries->run([&] { return list_steps(first(), work_.run_id); });
     prepare_lanes();
-    LoadJobs load(lanes_, sources(), load_clock_, *work_.retries,
-                  [this](const std::optional<RangeSeal>& seal) {
-                    if (seal) note(*seal);
-                    ranges_done_.fetch_add(1, std::memory_order_relaxed);
-                  });
+    LoadJobs load(
+        lanes_, sources(), load_clock_, *work_.retries,
+        [this](const std::optional<RangeSeal>& seal) {
+          if (seal) note(*seal);
+          work_.metrics->range_done(seal);
+          ranges_done_.fetch_add(1, std::memory_order_relaxed);
+        },
+        [this](const Error& error) { return note_damage(error); });
     const std::vector<JobId> loaded = add_ranges(load, ranges);
     add_steps(steps, loaded);
+    steps_before_ = steps.size() - indexes_left_ - steps_left_;
     for (std::size_t table = 0; table < plan_.tables.size(); ++table) add_verification(table, loaded[table]);
+    work_.metrics->set_ranges(ranges.size(), ranges.size() - ranges_left_);
+    const RunMetrics::Watch watch(*work_.metrics, [this] { return live_numbers(); });
     {
       const Ticker ticker(console_.interval_seconds(), [this] { show_progress(); });
       console_.begin_phase();
@@ -150,6 +156,32 @@ class Execution {
     load_clock_.add_work(seal.rows_read, seal.bytes);
   }
 
+  // The other ranges of the table are loaded all the same: what can be had of it is worth having.
+  bool note_damage(const Error& error) {
+    if (!work_.damage->note(error)) return false;
+    ranges_done_.fetch_add(1, std::memory_order_relaxed);
+    return true;
+  }
+
+  [[nodiscard]] bool damaged(std::size_t table) const {
+    return work_.damage->of_table(plan_.tables[table].source);
+  }
+
+  [[nodiscard]] std::vector<TableId> damaged_tables() const {
+    std::vector<TableId> tables;
+    for (const TablePlan& table : plan_.tables) {
+      if (work_.damage->of_table(table.source)) tables.push_back(table.id);
+    }
+    return tables;
+  }
+
+  // Keys, indexes and the rest of a table that is not all there could only be made wrong; and who knows what
+  // a foreign key refers to.
+  [[nodiscard]] bool must_wait_for_repair(const Step& step) const {
+    if (step.rebuild || step.phase == StepPhase::view || !work_.damage->any()) return false;
+    return damaged(static_cast<std::size_t>(step.table)) || step.object.kind == "foreign_key";
+  }
+
   // ---- schema ----
 
   void add_steps(const std::vector<StepRecord>& steps, const std::vector<JobId>& loaded) {
@@ -197,11 +229,12 @@ class Execution {
 
   JobEnd run_step_job(std::size_t lane, std::size_t number, const TablePlan* found, Claim claim) {
     const Step& step = plan_.steps[number];
+    if (must_wait_for_repair(step)) return JobEnd::done;
     const bool index = step.phase == StepPhase::index;
     const PhaseClock::Share share(index ? index_clock_ : constraint_clock_);
     const StepBudget::Grant grant(budget_, graph_.in_use(kind_of(step.phase)));
-    const bool done =
-        run_step(*work_.connections[lane], work_.run_id, number, step, found, claim, grant.settings());
+    const bool done = run_step(*work_.connections[lane], work_.run_id, number, step, found, claim,
+                               grant.settings(), damaged_tables());
     if (!done && claim == Claim::skip_locked) return JobEnd::postponed;
     (index ? indexes_done_ : steps_done_).fetch_add(1, std::memory_order_relaxed);
     return JobEnd::done;
@@ -215,6 +248,7 @@ class Execution {
     job.after = {loaded};
     job.cost = static_cast<double>(plan_.tables[table].bytes) * kVerifyCost;
     job.body = [this, table](std::size_t lane) {
+      if (damaged(table)) return JobEnd::done;
       work_.retries->run([&] { take_leaves(*work_.connections[lane], table); });
       if (work_.verify != VerifyMode::none) {
         work_.retries->run([&] { begin_verification(*work_.connections[lane], table); });
@@ -271,6 +305,22 @@ class Execution {
     graph_.add(std::move(compare));
   }
 
+  // Any thread, while the lanes are at work.
+  [[nodiscard]] RunMetrics::Live live_numbers() const {
+    RunMetrics::Live live;
+    for (const LaneMeter& meter : meters_) {
+      live.rows_sent += meter.rows.load(std::memory_order_relaxed);
+      live.bytes_sent += meter.bytes.load(std::memory_order_relaxed);
+    }
+    live.ranges_in_flight = graph_.running(kLoad);
+    const std::size_t done =
+        indexes_done_.load(std::memory_order_relaxed) + steps_done_.load(std::memory_order_relaxed);
+    live.steps_done = steps_before_ + done;
+    live.steps_left = indexes_left_ + steps_left_ - done;
+    live.rows_read_back = verified_.rows();
+    return live;
+  }
+
   // ---- progress: called by the ticker's thread alone ----
 
   void show_progress() {
@@ -309,6 +359,7 @@ class Execution {
   void show(const std::string& phase) {
     if (shown_ == phase) return;
     shown_ = phase;
+    work_.metrics->set_phase(phase);
     console_.begin_phase();
   }
 
@@ -338,6 +389,7 @@ class Execution {
   std::size_t ranges_left_ = 0;
   std::size_t indexes_left_ = 0;
   std::size_t steps_left_ = 0;
+  std::size_t steps_before_ = 0;  // done by an earlier call
   std::atomic<std::size_t> ranges_done_{0};
   std::atomic<std::size_t> indexes_done_{0};
   std::atomic<std::size_t> steps_done_{0};

@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "engine/app/console.h"
+#include "engine/app/damage.h"
 #include "engine/app/explain.h"
+#include "engine/app/metrics.h"
 #include "engine/app/options.h"
 #include "engine/app/table_read_back.h"
 #include "engine/model/plan.h"
@@ -35,6 +37,10 @@ struct ExecutionWork {
   VerifyMode verify = VerifyMode::full;
   RangeSinkOptions sink;
   Retries* retries = nullptr;
+  // Tables that cannot be read to their end: what is known already, and what is found. They get no further
+  // than their last range.
+  Damage* damage = nullptr;
+  RunMetrics* metrics = nullptr;
 };
 
 struct ExecutedTable {
@@ -47,8 +53,9 @@ struct ExecutedTable {
 };
 
 struct Executed {
-  bool finished = false;              // false: stopped before the end
-  std::vector<ExecutedTable> tables;  // per table of the plan; complete when finished
+  bool finished = false;  // false: stopped before the end
+  // Per table of the plan; complete when finished, but for those that are damaged.
+  std::vector<ExecutedTable> tables;
   PhaseUse load;
   PhaseUse indexes;
   PhaseUse constraints;  // keys, validations, defaults, ANALYZE, views

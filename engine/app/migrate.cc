@@ -16,6 +16,7 @@
 #include "engine/app/differences.h"
 #include "engine/app/endpoints.h"
 #include "engine/app/execution.h"
+#include "engine/app/metrics.h"
 #include "engine/app/objects.h"
 #include "engine/app/plan_file.h"
 #include "engine/app/plan_record.h"
@@ -25,9 +26,12 @@
 #include "engine/app/verification.h"
 #include "engine/app/version.h"
 #include "engine/model/error.h"
+#include "engine/model/failpoint.h"
+#include "engine/model/fingerprint.h"
 #include "engine/plan/ddl.h"
 #include "engine/plan/planner.h"
 #include "engine/run/retries.h"
+#include "io/postgres/preflight.h"
 #include "io/postgres/rebuild.h"
 #include "io/postgres/target.h"
 #include "io/postgres/target_catalog.h"
@@ -94,17 +98,14 @@ class Migration {
       prepare_report_directory(options_.report_directory);
       remove_old_reports();
     }
+    if (!options_.metrics_file.empty() && !options_.dry_run) {
+      metrics_file_.emplace(options_.metrics_file, metrics_, console_);
+    }
     try {
-      if (options_.data_only) read_existing_tables();
-      make_plan();
-      if (options_.dry_run) print_plan();
-      refuse_findings(plan_, console_);
-      if (options_.dry_run) return 0;
-      if (connections_.empty()) connect_target();
-      begin();
-      const int status = finish();
-      if (status == 0 || status == 3) remove_copy();
-      return status;
+      const int exit_status = run_to_the_end();
+      if (exit_status == 0 || exit_status == 3) remove_copy();
+      end_metrics(exit_status);
+      return exit_status;
     } catch (const Error& error) {
       // What fails after everything was cancelled failed because of that.
       const bool cancelled = stop_.stopped_now() && error.fault() != Fault::internal;
@@ -135,21 +136,43 @@ class Migration {
   // Whoever watches wants to know that it goes on, but not of every lane: a server that goes down takes all
   // of them with it.
   void say_retry(const Retries::Notice& notice) {
+    metrics_.copy_retried(notice.error->sqlstate());
     constexpr auto kSilence = std::chrono::seconds(2);
     const std::lock_guard lock(retry_said_mutex_);
     const auto now = std::chrono::steady_clock::now();
     if (retry_said_ && now - *retry_said_ < kSilence) return;
     retry_said_ = now;
     const Error& error = *notice.error;
-    console_.say(fmt::format("{}{}; trying again in {:.1f} s", error.what(),
-                             error.sqlstate().empty() ? "" : " [" + error.sqlstate() + "]",
-                             notice.wait_seconds));
+    LogEvent event = event_of(LogLevel::warning, error);
+    event.message =
+        fmt::format("{}{}; trying again in {:.1f} s", error.what(),
+                    error.sqlstate().empty() ? "" : " [" + error.sqlstate() + "]", notice.wait_seconds);
+    event.attempt = static_cast<unsigned>(notice.attempt);
+    console_.note(event);
+  }
+
+  int run_to_the_end() {
+    if (options_.data_only) read_existing_tables();
+    make_plan();
+    if (options_.dry_run) print_plan();
+    refuse_what_is_in_the_way();
+    if (options_.dry_run) return 0;
+    begin();
+    return finish();
+  }
+
+  void end_metrics(int exit_status) {
+    if (metrics_file_) metrics_file_->end(exit_status);
   }
 
   [[nodiscard]] bool writes_report() const { return !options_.report_directory.empty() && !options_.dry_run; }
 
   void make_plan() {
-    PlannedSource planned = plan_source(options_, options_.data_only ? &existing_ : nullptr, console_, stop_);
+    metrics_.set_phase("profile");
+    PlannedSource planned =
+        plan_source(options_, options_.data_only ? &existing_ : nullptr, console_, stop_, &damage_);
+    // Nothing but the plan is at stake, and that would be one of a part of the table.
+    if (options_.dry_run && damage_.any()) throw damage_.list().front();
     snapshot_ = std::move(planned.snapshot);
     wal_watch_ = std::move(planned.wal_watch);
     plan_ = std::move(planned.plan);
@@ -185,7 +208,9 @@ class Migration {
     for (const TablePlan& table : plan_.tables) {
       for (const ColumnPlan& column : table.columns) {
         if (column.remark.empty() || ++remarks > kRemarksShown) continue;
-        console_.say(fmt::format("column {} of {}: {}", column.source, table.source, column.remark));
+        console_.note(
+            {.message = fmt::format("column {} of {}: {}", column.source, table.source, column.remark),
+             .table = table.source});
       }
     }
     if (remarks > kRemarksShown) {
@@ -194,13 +219,22 @@ class Migration {
   }
 
   bool has_run(Connection& connection) {
-    if (!ledger_exists(connection)) return false;
+    if (!ledger_is_readable(connection)) return false;
     std::error_code ignored;  // a missing file is the snapshot's to report
     const std::string source = std::filesystem::weakly_canonical(source_path(options_.source), ignored);
-    const std::vector<RunRecord> runs = list_runs(connection);
-    return std::any_of(runs.begin(), runs.end(), [&](const RunRecord& run) {
-      return run.source == source && run.schema == options_.schema && run.state != RunState::superseded;
+    std::vector<RunRecord> runs = list_runs(connection);
+    std::erase_if(runs, [&](const RunRecord& run) {
+      return run.schema != options_.schema || run.state == RunState::superseded;
     });
+    const auto any = [&](const auto& is_meant) { return std::any_of(runs.begin(), runs.end(), is_meant); };
+    if (any([&](const RunRecord& run) { return run.source == source; })) return true;
+    if (runs.empty()) return false;
+    try {
+      const Snapshot copy(source_path(options_.source), 1);
+      return any([&](const RunRecord& run) { return same_state(run.fingerprint, copy.fingerprint()); });
+    } catch (const Error&) {
+      return false;  // for the snapshot of the run to report
+    }
   }
 
   void print_plan() const { std::cout << plan_script_of(plan_) << std::flush; }
@@ -213,10 +247,10 @@ class Migration {
     }
     connect_target();
     Connection& connection = *connections_.front();
-    existing_ = read_target_catalog(connection, options_.schema);
+    existing_ = retries_.run([&] { return read_target_catalog(connection, options_.schema); });
     existing_.rebuild = options_.rebuild;
     // A run that goes on has looked at them when it began, and may be about to put some of them back.
-    if (!options_.restart && has_run(connection)) {
+    if (!options_.restart && retries_.run([&] { return has_run(connection); })) {
       for (auto& [name, table] : existing_.tables) table.obstacles.clear();
     }
     console_.say("loading rows only: keys, indexes, defaults, checks and views stay as the target has them");
@@ -227,13 +261,39 @@ class Migration {
     endpoint_ = open_target(target, options_.data_only ? LocalTarget::must_exist : LocalTarget::create);
     connect_lanes(1);
     Connection& connection = *connections_.front();
-    check_server(connection);
+    retries_.run([&] { check_version(connection); });
     report_.target_database = connection.database();
     report_.server_version = connection.server_version();
   }
 
-  void begin() {
-    Connection& connection = *connections_.front();
+  // There is something to ask, and nothing has to be made or started for it.
+  [[nodiscard]] bool target_is_there() const {
+    if (!connections_.empty()) return true;
+    return !options_.target.empty() && is_up(options_.target);
+  }
+
+  // All of it at once: what the values of the source leave to decide, and what the target lacks.
+  void refuse_what_is_in_the_way() {
+    const bool begins = plan_.findings.empty() && !options_.dry_run;
+    Preflight preflight;
+    if (begins || target_is_there()) {
+      try {
+        if (connections_.empty()) connect_target();
+        preflight = retries_.run([&] { return look_ahead(*connections_.front(), request()); });
+      } catch (const Error& error) {
+        // The findings come first, and are sure. A dry run does without a server that cannot be reached.
+        const bool goes_on = options_.dry_run && error.fault() == Fault::target_unavailable;
+        if (plan_.findings.empty() && !goes_on) throw;
+        console_.say("the target was not looked at: " + error.describe());
+      }
+    }
+    for (const Finding& finding : plan_.findings) report_.error += describe(finding) + "\n";
+    for (const Obstacle& obstacle : preflight.obstacles) report_.error += describe(obstacle) + "\n";
+    refuse_findings(plan_, preflight.obstacles, console_);
+    for (const std::string& remark : preflight.remarks) console_.say(remark);
+  }
+
+  [[nodiscard]] RunRequest request() const {
     RunRequest request;
     request.plan = &plan_;
     for (const TablePlan& table : plan_.tables) {
@@ -248,8 +308,16 @@ class Migration {
     request.handling = handling_of(options_.table_handling);
     request.restart = options_.restart;
     request.rebuild = options_.rebuild;
+    return request;
+  }
+
+  void begin() {
+    Connection& connection = *connections_.front();
     // When the answer to its COMMIT got lost, the second time finds the run that the first one began.
-    run_ = retries_.run([&] { return open_run(connection, request); });
+    run_ = retries_.run([&] { return open_run(connection, request()); });
+    set_log_run(run_.run_id);
+    metrics_.set_run(run_.run_id, snapshot_->path());
+    metrics_.set_tables(plan_);
     retries_.run([&] { take_run(connection); });
   }
 
@@ -318,6 +386,7 @@ class Migration {
     connect_lanes(lanes_wanted(plan_, options_.jobs, index_jobs));
     ExecutionWork work;
     work.retries = &retries_;
+    work.damage = &damage_;
     work.plan = &plan_;
     work.snapshot = snapshot_.get();
     work.run_id = run_.run_id;
@@ -326,6 +395,7 @@ class Migration {
       work.connections.push_back(connection.get());
     work.jobs = options_.jobs;
     work.index_jobs = index_jobs;
+    work.metrics = &metrics_;
     work.verify = options_.verify;
     work.sink.server_sums = options_.verify == VerifyMode::server;
     if (options_.memory.limited()) {
@@ -349,8 +419,43 @@ class Migration {
     for (const StepRecord& step : steps) {
       if (step.done && !step.object.created) refused_[step.number] = step.object.reason;
     }
+    if (damage_.any()) {
+      take_whole_tables(executed);
+      throw_damage();
+    }
     take_roots(executed);
     if (options_.verify != VerifyMode::none) take_comparisons(executed);
+  }
+
+  // Of a run that cannot come to its end: tables that did.
+  void take_whole_tables(Executed& executed) {
+    for (std::size_t i = 0; i < plan_.tables.size(); ++i) {
+      ExecutedTable& table = executed.tables[i];
+      if (!table.leaves) continue;
+      report_.tables[i].digest = to_hex(table.leaves->root());
+      if (!table.comparison) continue;
+      report_.tables[i].verified = table.comparison->level != Level::count && table.comparison->equal;
+      if (table.comparison->equal) continue;
+      const auto [text, count] = describe_difference(
+          *connections_.front(), plan_.tables[i], table.range_pointers(), *table.leaves, *table.comparison);
+      console_.say("different: " + text);
+    }
+  }
+
+  [[noreturn]] void throw_damage() {
+    const std::vector<Error> damage = damage_.list();
+    for (const Error& error : damage) {
+      LogEvent event = event_of(LogLevel::error, error);
+      event.message = fmt::format("table {}: {}", error.where().table, error.what());
+      console_.note(event);
+    }
+    throw Error(
+        Fault::source_unreadable,
+        fmt::format("{} of {} could not be read to the end; {}", damage.size(),
+                    counted(plan_.tables.size(), "table"),
+                    damage.size() == plan_.tables.size() ? "nothing is complete"
+                                                         : "the others are complete, but for foreign keys"),
+        "sqlite3 FILE .recover saves what is left into a new file; load that with --restart");
   }
 
   // Whatever the end.
@@ -369,7 +474,15 @@ class Migration {
                                     {"indexes", executed.indexes},
                                     {"constraints", executed.constraints},
                                     {"verify", executed.verify}}) {
-      if (use.wall > 0) explanation.phases.push_back({name, use});
+      if (use.wall <= 0) continue;
+      explanation.phases.push_back({name, use});
+      LogEvent event;
+      event.message = std::string(name) + " ended";
+      event.duration_s = use.wall;
+      if (use.rows > 0) event.rows = use.rows;
+      if (use.bytes > 0) event.bytes = use.bytes;
+      event.phase = name;
+      console_.record(event);
     }
     explanation.tables_frozen = executed.tables_frozen;
   }
@@ -405,7 +518,8 @@ class Migration {
       compared.push_back(std::move(*table.comparison));
       report_.tables[i].verified = compared[i].level != Level::count && compared[i].equal;
       if (!compared[i].note.empty() && options_.verify == VerifyMode::server) {
-        console_.say(fmt::format("table {}: {}", plan_.tables[i].source, compared[i].note));
+        console_.note({.message = fmt::format("table {}: {}", plan_.tables[i].source, compared[i].note),
+                       .table = plan_.tables[i].source});
       }
     }
     retries_.run([&] { name_differences(leaves, compared, ranges); });
@@ -418,15 +532,19 @@ class Migration {
     differences_.clear();
     DifferenceWork work;
     bool any = false;
+    std::size_t differing_ranges = 0;
     for (std::size_t i = 0; i < compared.size(); ++i) {
       if (!compared[i].equal) {
-        differences_.push_back(
-            describe_difference(*connections_.front(), plan_.tables[i], ranges[i], leaves[i], compared[i]));
+        const auto [text, count] =
+            describe_difference(*connections_.front(), plan_.tables[i], ranges[i], leaves[i], compared[i]);
+        differences_.push_back(text);
+        differing_ranges += count;
       }
       work.leaves.push_back(compared[i].differing);
       work.rows_target.push_back(compared[i].differing_rows);
       any |= !compared[i].differing.empty();
     }
+    metrics_.set_mismatched_ranges(differing_ranges);
     if (!any) return;
     work.snapshot = snapshot_.get();
     work.tables = &plan_.tables;
@@ -468,6 +586,12 @@ class Migration {
       throw Error(Fault::source_changed,
                   "the source was overwritten while it was read, by something that ignores locks",
                   "load it again with --restart --snapshot copy, which is sooner done with the source");
+    }
+    if (snapshot_->replaced()) {
+      console_.note({.level = LogLevel::warning,
+                     .message =
+                         "the source was replaced or removed while it was read; what was loaded is the "
+                         "file that was there when the run began"});
     }
     expect_rows_of_profile();
     const bool compared = options_.verify == VerifyMode::full || options_.verify == VerifyMode::server;
@@ -563,7 +687,9 @@ class Migration {
       std::cout << "rejected rows are in " << path.string() << " and in sluice.failure\n";
     } else {
       // The run is complete and the rows are safe in the ledger; a folder that takes no file changes neither.
-      console_.say("sluice: cannot write " + path.string() + "; the rejected rows are in sluice.failure");
+      console_.note(
+          {.level = LogLevel::warning,
+           .message = "cannot write " + path.string() + "; the rejected rows are in sluice.failure"});
     }
   }
 
@@ -578,8 +704,11 @@ class Migration {
   void write_report() const {
     if (options_.report_directory.empty()) return;
     const std::filesystem::path directory = options_.report_directory;
+    failpoint("before report");
     write_file(directory / "schema.sql", script_of(plan_, refused_));
+    failpoint("mid report");
     write_file(directory / "report.json", report_json(report_));
+    failpoint("after report");
     std::cout << "report: " << (directory / "report.json").string() << "\n";
   }
 
@@ -596,10 +725,11 @@ class Migration {
   // Best effort: the run has failed already, and that error matters more than another one.
   void report_failure(const Error& error) {
     console_.end_phase();
+    end_metrics(exit_status_of(error.fault()));
     if (!writes_report()) return;
     report_.exit_status = exit_status_of(error.fault());
     report_.status = report_.exit_status == exit_status_of(Fault::interrupted) ? "interrupted" : "failed";
-    report_.error = error.describe();
+    report_.error += error.describe();
     report_.phases.total = total_.seconds();
     report_.peak_memory_bytes = peak_memory_bytes();
     if (wal_watch_) report_.source_wal_growth = wal_watch_->growth();
@@ -611,7 +741,7 @@ class Migration {
     try {
       write_file(std::filesystem::path(options_.report_directory) / "report.json", report_json(report_));
     } catch (const Error& second) {
-      console_.say("sluice: " + second.describe());
+      console_.note(event_of(LogLevel::warning, second));
     }
   }
 
@@ -619,10 +749,13 @@ class Migration {
   StopRequest& stop_;
   const Stopwatch total_;
   Console console_;
+  Damage damage_;
   std::mutex retry_said_mutex_;
   std::optional<std::chrono::steady_clock::time_point> retry_said_;
   Retries retries_;
   Canceller canceller_;
+  RunMetrics metrics_;
+  std::optional<MetricsFile> metrics_file_;  // where one is asked for
   Report report_;
   MigrationPlan plan_;
   TargetCatalog existing_;  // with --data-only

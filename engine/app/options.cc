@@ -9,6 +9,7 @@
 #include <cctype>
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -115,6 +116,12 @@ Options within_memory(Options options) {
   return options;
 }
 
+void add_log_format(CLI::App& app, CommonOptions& options) {
+  add_choice<LogFormat>(app, "--log-format", options.log_format, choices_in(kLogFormatWords),
+                        "Lines on stderr: text, or json, one object a line [text]")
+      ->type_name("FORMAT");
+}
+
 // The flags that decide the plan: those of migrate, plan and inspect.
 void add_planning_options(CLI::App& app, PlanningOptions& options) {
   options.jobs = default_jobs();
@@ -165,6 +172,7 @@ void add_planning_options(CLI::App& app, PlanningOptions& options) {
       {{"auto", ProgressMode::automatic}, {"plain", ProgressMode::plain}, {"none", ProgressMode::none}},
       "auto (a live line on a terminal), plain or none [auto]")
       ->type_name("MODE");
+  add_log_format(app, options);
 }
 
 void add_source(CLI::App& app, PlanningOptions& options) {
@@ -214,6 +222,10 @@ void add_migrate_options(CLI::App& app, MigrateOptions& options) {
   app.add_option("--report", options.report_directory,
                  "Write report.json, schema.sql and, where rows were rejected, rejects.jsonl")
       ->type_name("DIR");
+  app.add_option("--metrics-file", options.metrics_file,
+                 "Write numbers for Prometheus every 5 seconds, for the textfile collector of\n"
+                 "node_exporter")
+      ->type_name("FILE");
 }
 
 void add_verify_options(CLI::App& app, VerifyOptions& options) {
@@ -274,6 +286,7 @@ void add_verify_options(CLI::App& app, VerifyOptions& options) {
       {{"auto", ProgressMode::automatic}, {"plain", ProgressMode::plain}, {"none", ProgressMode::none}},
       "auto (a live line on a terminal), plain or none [auto]")
       ->type_name("MODE");
+  add_log_format(app, options);
 }
 
 void add_plan_options(CLI::App& app, PlanFileOptions& options) {
@@ -507,6 +520,21 @@ std::chrono::milliseconds parse_duration(const std::string& text) {
   return std::chrono::milliseconds(zero ? 0 : static_cast<std::int64_t>(number * found->second));
 }
 
+LogFormat early_log_format(int argc, const char* const* argv) {
+  std::string_view word;
+  if (const char* variable = std::getenv(environment_name("log-format").c_str())) word = variable;
+  constexpr std::string_view kFlag = "--log-format";
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view given = argv[i];
+    if (given == kFlag && i + 1 < argc) word = argv[i + 1];
+    if (given.starts_with(kFlag) && given.substr(kFlag.size()).starts_with('=')) {
+      word = given.substr(kFlag.size() + 1);
+    }
+  }
+  const LogFormat* format = value_of<LogFormat>(kLogFormatWords, word);
+  return format == nullptr ? LogFormat::text : *format;
+}
+
 Command parse_command_line(int argc, const char* const* argv) {
   CLI::App app("sluice moves a SQLite database into PostgreSQL, and proves that every row arrived.",
                "sluice");
@@ -568,8 +596,16 @@ Command parse_command_line(int argc, const char* const* argv) {
 
   StatusOptions status;
   CLI::App* status_command =
-      app.add_subcommand("status", "Show runs, ranges, rates and failures from the ledger");
+      app.add_subcommand("status", "Show runs, who works on them, ranges, rates and failures");
   add_target(*status_command, status.target, "The PostgreSQL database, or local:DIR")->required();
+  status_command->add_flag("--json", status.json, "Print one JSON object instead of lines");
+  add_log_format(*status_command, status);
+  status_command->footer(
+      "Works beside a run, from any terminal: what is done, who is at it, how fast, and what is left. The "
+      "role\n"
+      "needs USAGE on schema sluice and SELECT on its tables; pg_read_all_stats shows more of other "
+      "roles.\n\n" +
+      environment);
 
   std::string config_file;
   for (CLI::App* command : {migrate_command, inspect_command, plan_command, verify_command, status_command}) {

@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "engine/app/log.h"
 #include "engine/app/memory_budget.h"
 #include "engine/plan/mapping.h"
 
@@ -30,8 +31,12 @@ enum class SnapshotMode : std::uint8_t {
 };
 enum class PlanFormat : std::uint8_t { toml, sql };
 
+struct CommonOptions {
+  LogFormat log_format = LogFormat::text;
+};
+
 // What decides the plan: the same for migrate, plan and inspect.
-struct PlanningOptions {
+struct PlanningOptions : CommonOptions {
   std::string source;  // a path, or sqlite:///path
   SnapshotMode snapshot = SnapshotMode::live;
   // Keep the copy under this name until a run has come to its end; empty: it goes with the process.
@@ -70,6 +75,7 @@ struct MigrateOptions : PlanningOptions {
   std::string report_directory;  // empty: none
   // How long to try again what the server refuses for the moment; zero: not at all.
   std::chrono::milliseconds retry_for = std::chrono::minutes(5);
+  std::string metrics_file;  // empty: none
 };
 
 struct PlanFileOptions : PlanningOptions {
@@ -103,8 +109,9 @@ struct VerifyOptions : PlanningOptions {
   bool repair_without_key = false;
 };
 
-struct StatusOptions {
+struct StatusOptions : CommonOptions {
   std::string target;
+  bool json = false;
 };
 
 // Help or version text to print and be done.
@@ -117,6 +124,10 @@ using Command =
 
 // Throws Error (usage) with one clear line for anything it does not understand.
 Command parse_command_line(int argc, const char* const* argv);
+
+// What the command line or the environment asks for, found without understanding the rest: for what is wrong
+// with the rest. The file of --config may be what is wrong and is not looked at.
+LogFormat early_log_format(int argc, const char* const* argv);
 
 // "64MB", "32 MiB", "1g", "5000000". Throws Error (usage).
 std::uint64_t parse_size(const std::string& text);

@@ -17,13 +17,14 @@
 namespace sluice {
 namespace {
 
-TargetCatalog read_target(const PlanFileOptions& options) {
+TargetCatalog read_target(const PlanFileOptions& options, Console& console) {
   if (options.target.empty()) {
     throw Error(Fault::usage,
                 "--data-only takes columns and types from the tables of TARGET, and there is none",
                 "name the database after SOURCE");
   }
   Connection connection(open_target(options.target, LocalTarget::must_exist).conninfo);
+  warn_of_plain_text(connection, console);
   return read_target_catalog(connection, options.schema);
 }
 
@@ -35,9 +36,9 @@ int write_plan(const PlanFileOptions& options, const StopRequest& stop) {
     throw Error(Fault::usage, options.output + " exists already",
                 "choose another --output, or remove it first");
   }
-  std::optional<TargetCatalog> existing;
-  if (options.data_only) existing = read_target(options);
   Console console(options.progress);
+  std::optional<TargetCatalog> existing;
+  if (options.data_only) existing = read_target(options, console);
   const PlannedSource planned = plan_source(options, existing ? &*existing : nullptr, console, stop);
   const std::string text =
       options.format == PlanFormat::sql
@@ -48,7 +49,8 @@ int write_plan(const PlanFileOptions& options, const StopRequest& stop) {
   } else {
     write_file(options.output, text);
   }
-  for (const Finding& finding : planned.plan.findings) console.say("sluice: " + describe(finding));
+  for (const Finding& finding : planned.plan.findings)
+    console.note({.level = LogLevel::error, .message = describe(finding), .table = finding.table});
   return planned.plan.findings.empty() ? 0 : exit_status_of(Fault::usage);
 }
 

@@ -12,11 +12,13 @@
 #include "engine/app/plan_file.h"
 #include "engine/app/profile.h"
 #include "engine/model/error.h"
+#include "engine/model/quote.h"
 #include "engine/plan/decision.h"
 #include "engine/plan/planner.h"
 #include "engine/run/large_row_gate.h"
 #include "io/sqlite/private_copy.h"
 #include "io/wire/type_table.h"
+#include "io/wire/utf8.h"
 
 namespace sluice {
 namespace {
@@ -129,6 +131,33 @@ void refuse_collisions(const std::vector<KeyCollision>& collisions, const Mappin
   }
 }
 
+// SQLite takes any bytes for a name. Neither the target nor its ledger could hold them.
+void refuse_names(MigrationPlan& plan) {
+  constexpr const char* kWhat = "is not UTF-8, as every name of PostgreSQL is";
+  const auto find = [&](const std::string& table, const std::string& column, std::string what,
+                        std::string resolve) {
+    plan.findings.push_back({table, column, std::move(what), std::move(resolve), ""});
+  };
+  for (const TablePlan& table : plan.tables) {
+    if (!valid_utf8(table.source)) {
+      find(table.source, "", std::string("its name ") + kWhat,
+           "ALTER TABLE ... RENAME TO ... in the source, or --exclude it");
+    }
+    for (const ColumnPlan& column : table.columns) {
+      if (valid_utf8(column.source)) continue;
+      find(table.source, column.source, std::string("its name ") + kWhat,
+           "ALTER TABLE ... RENAME COLUMN ... in the source");
+    }
+  }
+  if (!plan.findings.empty()) return;  // their names are in the SQL of the steps, too
+  for (const Step& step : plan.steps) {
+    if (valid_utf8(step.sql) && valid_utf8(step.object.name)) continue;
+    find(step.object.table, "",
+         fmt::format("the SQL of its {} {} {}", step.object.kind, quote_identifier(step.object.name), kWhat),
+         "drop it in the source, and make it anew with another name");
+  }
+}
+
 }  // namespace
 
 namespace {
@@ -199,7 +228,7 @@ std::unique_ptr<Snapshot> open_source(const PlanningOptions& options, Console& c
 }
 
 PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* existing, Console& console,
-                          const StopRequest& stop) {
+                          const StopRequest& stop, Damage* damage) {
   PlannedSource planned;
   planned.snapshot = open_source(options, console, stop);
   planned.wal_watch = std::make_unique<WalWatch>(*planned.snapshot, console);
@@ -214,16 +243,20 @@ PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* e
   const double began = thread_time().wall;
   PhaseClock clock;
   console.begin_phase();
-  planned.facts = profile_source(*planned.snapshot, planned.plan, console, stop, &clock);
+  planned.facts = profile_source(*planned.snapshot, planned.plan, console, stop, &clock, damage);
   for (const TablePlan& table : planned.plan.tables) {
-    if (table.extents.size() < 2) continue;
-    planned.snapshot->expect_rows(table, planned.facts.at(table.source).rows);
+    if (table.extents.size() < 2 || (damage != nullptr && damage->of_table(table.source))) continue;
+    try {
+      planned.snapshot->expect_rows(table, planned.facts.at(table.source).rows);
+    } catch (const Error& error) {
+      if (damage == nullptr || !damage->note(error)) throw;
+    }
   }
   plan.facts = &planned.facts;
   planned.plan = plan_migration(catalog, planned.outlines, plan);
   // Before the keys are looked at: a row that does not fit would be in nobody's way.
-  for (const PlannedMisfit& misfit :
-       find_misfits(*planned.snapshot, planned.plan, lengths_to_judge(planned.plan), console, stop, &clock)) {
+  for (const PlannedMisfit& misfit : find_misfits(
+           *planned.snapshot, planned.plan, lengths_to_judge(planned.plan), console, stop, &clock, damage)) {
     plan.lengths_given_up.emplace(misfit.table, misfit.column);
   }
   if (!plan.lengths_given_up.empty()) planned.plan = plan_migration(catalog, planned.outlines, plan);
@@ -232,17 +265,18 @@ PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* e
       options.memory.limited() ? options.memory.digest_bytes / 2 : kKeyDigestBytes;
   const auto find_collisions = [&] {
     return find_key_collisions(*planned.snapshot, planned.plan, planned.facts, console, stop, key_bytes,
-                               &clock);
+                               &clock, damage);
   };
   plan.collisions = find_collisions();
   if (!plan.collisions.empty()) {
     planned.plan = plan_migration(catalog, planned.outlines, plan);
     refuse_collisions(find_collisions(), options.mapping, planned.plan);
   }
+  refuse_names(planned.plan);
   check_conversions(options.mapping, planned.plan);
-  refuse_misfits(
-      find_misfits(*planned.snapshot, planned.plan, columns_to_judge(planned.plan), console, stop, &clock),
-      options.mapping, planned.plan);
+  refuse_misfits(find_misfits(*planned.snapshot, planned.plan, columns_to_judge(planned.plan), console, stop,
+                              &clock, damage),
+                 options.mapping, planned.plan);
   console.end_phase();
   clock.split_waits(0);  // no server is asked
   PhaseUse& use = planned.profile;
@@ -256,9 +290,27 @@ PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* e
   return planned;
 }
 
-void refuse_findings(const MigrationPlan& plan, Console& console) {
+std::string describe(const Obstacle& obstacle) {
+  return Error(Fault::target_refused, obstacle.what, obstacle.resolve).describe();
+}
+
+void refuse_findings(const MigrationPlan& plan, const std::vector<Obstacle>& obstacles, Console& console) {
+  if (plan.findings.empty() && obstacles.size() == 1) {
+    throw Error(Fault::target_refused, obstacles.front().what, obstacles.front().resolve);
+  }
+  for (const Finding& finding : plan.findings) {
+    console.note({.level = LogLevel::error, .message = describe(finding), .table = finding.table});
+  }
+  for (const Obstacle& obstacle : obstacles) {
+    console.note({.level = LogLevel::error, .message = describe(obstacle)});
+  }
+  if (!obstacles.empty()) {
+    throw Error(Fault::target_refused,
+                fmt::format("the {} lines above say what is in the way; nothing was created or changed",
+                            plan.findings.size() + obstacles.size()),
+                "settle them, then run the same command again");
+  }
   if (plan.findings.empty()) return;
-  for (const Finding& finding : plan.findings) console.say("sluice: " + describe(finding));
   throw Error(Fault::usage,
               plan.findings.size() == 1
                   ? std::string("the finding above must be decided before the first row moves")

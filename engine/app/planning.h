@@ -5,8 +5,10 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "engine/app/console.h"
+#include "engine/app/damage.h"
 #include "engine/app/options.h"
 #include "engine/app/wal_watch.h"
 #include "engine/model/facts.h"
@@ -32,12 +34,16 @@ struct PlannedSource {
 std::unique_ptr<Snapshot> open_source(const PlanningOptions& options, Console& console,
                                       const StopRequest& stop);
 
-// `existing`: the target's tables for --data-only, else null. Throws Error (source_unreadable, usage,
-// interrupted).
+// `existing`: the target's tables for --data-only, else null. `damage`: where tables that cannot be read to
+// their end are noted; without, one is an error. Throws Error (source_unreadable, usage, interrupted).
 PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* existing, Console& console,
-                          const StopRequest& stop);
+                          const StopRequest& stop, Damage* damage = nullptr);
 
-// Prints the findings, one line each, and throws Error (usage) when there are any.
-void refuse_findings(const MigrationPlan& plan, Console& console);
+// One line: what, and what to do.
+std::string describe(const Obstacle& obstacle);
+
+// Prints what must be decided and what the target lacks, one line each, and throws when there is any: Error
+// (target_refused) when it is the target's, usage else. A single obstacle is the Error itself.
+void refuse_findings(const MigrationPlan& plan, const std::vector<Obstacle>& obstacles, Console& console);
 
 }  // namespace sluice

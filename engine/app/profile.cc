@@ -30,12 +30,13 @@ void add_tasks(std::vector<ScanTask>& tasks, const TablePlan& plan, std::size_t 
   for (const Extent& extent : plan.extents) tasks.push_back({&plan, &extent, table});
 }
 
-// `visit` reads each task's scan to its end, several at a time; `record` then gets the tasks one by one and
-// in their order, whatever the order in which they were finished, so that the outcome does not depend on it.
+// `visit` reads each task's scan to its end, several at a time, or to its damage; `record` then gets the
+// tasks one by one and in their order, whatever the order in which they were finished, so that the outcome
+// does not depend on it.
 void scan_all(Snapshot& snapshot, const std::vector<ScanTask>& tasks,
               const std::function<void(std::size_t task, Scan& scan)>& visit,
               const std::function<void(std::size_t task)>& record, Console& console, const StopRequest& stop,
-              PhaseClock* clock) {
+              PhaseClock* clock, Damage* damage) {
   std::vector<bool> finished(tasks.size());
   std::size_t recorded = 0;
   std::atomic<std::size_t> done{0};
@@ -45,8 +46,12 @@ void scan_all(Snapshot& snapshot, const std::vector<ScanTask>& tasks,
   work.body = [&](std::size_t lane, std::size_t task) {
     std::optional<PhaseClock::Share> share;
     if (clock != nullptr) share.emplace(*clock);
-    const auto scan = snapshot.reader(lane).scan(*tasks[task].plan, *tasks[task].extent);
-    visit(task, *scan);
+    try {
+      const auto scan = snapshot.reader(lane).scan(*tasks[task].plan, *tasks[task].extent);
+      visit(task, *scan);
+    } catch (const Error& error) {
+      if (damage == nullptr || !damage->note(error)) throw;
+    }
     done.fetch_add(1, std::memory_order_relaxed);
   };
   work.record = [&](std::size_t task) {
@@ -151,7 +156,7 @@ void settle_examples(TableFacts& facts, const TablePlan& plan) {
 }  // namespace
 
 SourceFacts profile_source(Snapshot& snapshot, const MigrationPlan& plan, Console& console,
-                           const StopRequest& stop, PhaseClock* clock) {
+                           const StopRequest& stop, PhaseClock* clock, Damage* damage) {
   SourceFacts facts;
   std::vector<ProfiledTable> tables;
   tables.reserve(plan.tables.size());
@@ -170,6 +175,7 @@ SourceFacts profile_source(Snapshot& snapshot, const MigrationPlan& plan, Consol
     parts[task] = std::move(profile);
   };
   const auto record = [&](std::size_t task) {
+    if (!parts[task]) return;  // damaged
     const auto& [table, wishes] = tables[tasks[task].table];
     TableFacts& sum = facts[table.source];
     sum.rows += parts[task]->rows();
@@ -179,7 +185,7 @@ SourceFacts profile_source(Snapshot& snapshot, const MigrationPlan& plan, Consol
     }
     parts[task].reset();
   };
-  scan_all(snapshot, tasks, visit, record, console, stop, clock);
+  scan_all(snapshot, tasks, visit, record, console, stop, clock, damage);
   for (const TablePlan& planned : plan.tables) settle_examples(facts[planned.source], planned);
   return facts;
 }
@@ -251,7 +257,7 @@ TablePlan narrowed_to(const TablePlan& plan, std::vector<std::size_t>& columns) 
 
 std::vector<PlannedMisfit> find_misfits(Snapshot& snapshot, const MigrationPlan& plan,
                                         const std::vector<PlannedColumn>& columns, Console& console,
-                                        const StopRequest& stop, PhaseClock* clock) {
+                                        const StopRequest& stop, PhaseClock* clock, Damage* damage) {
   struct JudgedTable {
     TablePlan plan;
     std::vector<std::size_t> columns;
@@ -281,6 +287,7 @@ std::vector<PlannedMisfit> find_misfits(Snapshot& snapshot, const MigrationPlan&
     parts[task] = std::move(counter);
   };
   const auto record = [&](std::size_t task) {
+    if (!parts[task]) return;  // damaged
     std::vector<PlannedMisfit>& sums = tables[tasks[task].table].found;
     for (std::size_t i = 0; i < sums.size(); ++i) {
       const PlannedMisfit& part = parts[task]->found(i);
@@ -292,7 +299,7 @@ std::vector<PlannedMisfit> find_misfits(Snapshot& snapshot, const MigrationPlan&
     }
     parts[task].reset();
   };
-  scan_all(snapshot, tasks, visit, record, console, stop, clock);
+  scan_all(snapshot, tasks, visit, record, console, stop, clock, damage);
 
   std::vector<PlannedMisfit> misfits;
   for (const JudgedTable& table : tables) {
@@ -307,7 +314,7 @@ std::vector<PlannedMisfit> find_misfits(Snapshot& snapshot, const MigrationPlan&
 }
 
 std::vector<PlannedMisfit> find_misfits(Snapshot& snapshot, const MigrationPlan& plan, Console& console,
-                                        const StopRequest& stop, PhaseClock* clock) {
+                                        const StopRequest& stop, PhaseClock* clock, Damage* damage) {
   std::vector<PlannedColumn> columns;
   for (const TablePlan& table : plan.tables) {
     for (const ColumnPlan& column : table.columns) {
@@ -317,7 +324,7 @@ std::vector<PlannedMisfit> find_misfits(Snapshot& snapshot, const MigrationPlan&
     }
   }
   if (columns.empty()) return {};
-  return find_misfits(snapshot, plan, columns, console, stop, clock);
+  return find_misfits(snapshot, plan, columns, console, stop, clock, damage);
 }
 
 // ---- keys ----
@@ -497,7 +504,7 @@ class DuplicateCounter {
 
 std::uint64_t count_collisions(Snapshot& snapshot, const TablePlan& plan, const UniqueKey& key,
                                std::uint64_t rows, std::uint64_t memory_max, Console& console,
-                               const StopRequest& stop, PhaseClock* clock) {
+                               const StopRequest& stop, PhaseClock* clock, Damage* damage) {
   UniqueKey places = key;
   const TablePlan narrow = narrowed_to(plan, places);
   std::vector<ScanTask> tasks;
@@ -520,7 +527,7 @@ std::uint64_t count_collisions(Snapshot& snapshot, const TablePlan& plan, const 
       counter.add(parts[task]);
       parts[task] = std::vector<Digest>();  // {} would keep the memory
     };
-    scan_all(snapshot, tasks, visit, record, console, stop, clock);
+    scan_all(snapshot, tasks, visit, record, console, stop, clock, damage);
     collisions += counter.finish();
   }
   return collisions;
@@ -531,7 +538,7 @@ std::uint64_t count_collisions(Snapshot& snapshot, const TablePlan& plan, const 
 std::vector<KeyCollision> find_key_collisions(Snapshot& snapshot, const MigrationPlan& plan,
                                               const SourceFacts& facts, Console& console,
                                               const StopRequest& stop, std::uint64_t memory_max,
-                                              PhaseClock* clock) {
+                                              PhaseClock* clock, Damage* damage) {
   std::vector<KeyCollision> collisions;
   for (const TablePlan& table : plan.tables) {
     const SourceTable& source = source_of(snapshot.catalog(), table.source);
@@ -544,7 +551,8 @@ std::vector<KeyCollision> find_key_collisions(Snapshot& snapshot, const Migratio
       });
       if (!suspect) continue;
       KeyCollision collision;
-      collision.rows = count_collisions(snapshot, table, key, found.rows, memory_max, console, stop, clock);
+      collision.rows =
+          count_collisions(snapshot, table, key, found.rows, memory_max, console, stop, clock, damage);
       if (collision.rows == 0) continue;
       collision.table = table.source;
       for (const std::size_t column : key) collision.columns.push_back(table.columns[column].source);

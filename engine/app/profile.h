@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/app/console.h"
+#include "engine/app/damage.h"
 #include "engine/model/facts.h"
 #include "engine/model/plan.h"
 #include "engine/plan/planner.h"
@@ -17,13 +18,16 @@
 
 namespace sluice {
 
+// With `damage`, what cannot be read of a table is noted there and the rest is looked at; without, it is
+// thrown. So below, too.
+
 // The facts of every planned column of every planned table. What SQLite guarantees is not read at all: the
 // columns of a STRICT table that are declared INT, INTEGER, REAL or BLOB and planned as what they are. The
 // planned type decides which columns have the form of every text examined (see io/wire/column_profile.h), and
 // nothing else: that a plan widens a column does not change its facts. The same plan gives the same facts,
 // examples included.
 SourceFacts profile_source(Snapshot& snapshot, const MigrationPlan& plan, Console& console,
-                           const StopRequest& stop, PhaseClock* clock = nullptr);
+                           const StopRequest& stop, PhaseClock* clock = nullptr, Damage* damage = nullptr);
 
 // Values that their planned column does not take, conversions and modifiers included. The judge is the
 // encoder.
@@ -43,11 +47,13 @@ struct PlannedColumn {
 // Columns with misfits, by table and column of the plan. Only the tables of `columns` are read.
 std::vector<PlannedMisfit> find_misfits(Snapshot& snapshot, const MigrationPlan& plan,
                                         const std::vector<PlannedColumn>& columns, Console& console,
-                                        const StopRequest& stop, PhaseClock* clock = nullptr);
+                                        const StopRequest& stop, PhaseClock* clock = nullptr,
+                                        Damage* damage = nullptr);
 // Of the columns that have a conversion, a modifier or a type of the target's own: what the facts cannot
 // tell.
 std::vector<PlannedMisfit> find_misfits(Snapshot& snapshot, const MigrationPlan& plan, Console& console,
-                                        const StopRequest& stop, PhaseClock* clock = nullptr);
+                                        const StopRequest& stop, PhaseClock* clock = nullptr,
+                                        Damage* damage = nullptr);
 
 // Enough for a scan of four million keys.
 inline constexpr std::uint64_t kKeyDigestBytes = std::uint64_t{64} << 20;
@@ -60,7 +66,7 @@ std::vector<KeyCollision> find_key_collisions(Snapshot& snapshot, const Migratio
                                               const SourceFacts& facts, Console& console,
                                               const StopRequest& stop,
                                               std::uint64_t memory_max = kKeyDigestBytes,
-                                              PhaseClock* clock = nullptr);
+                                              PhaseClock* clock = nullptr, Damage* damage = nullptr);
 // False when the facts show that different values of the column stay different under its planned type.
 bool may_collide(const ColumnPlan& column, const ColumnFacts& facts);
 

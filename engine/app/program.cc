@@ -1,21 +1,27 @@
 #include "engine/app/program.h"
 
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
+#include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <exception>
 #include <iostream>
 #include <new>
 #include <string>
 #include <string_view>
+#include <system_error>
+#include <type_traits>
+#include <vector>
 
+#include "engine/app/blot.h"
 #include "engine/app/inspect.h"
+#include "engine/app/log.h"
 #include "engine/app/migrate.h"
 #include "engine/app/options.h"
 #include "engine/app/plan_command.h"
-#include "engine/app/printable.h"
 #include "engine/app/status.h"
 #include "engine/app/verify_command.h"
 #include "engine/model/error.h"
@@ -32,20 +38,19 @@ StopRequest stop_request;
 std::atomic<bool> server_at_work{false};
 
 extern "C" void handle_stop_signal(int) {
-  const auto print = [](std::string_view text) {
-    [[maybe_unused]] const auto written = write(STDERR_FILENO, text.data(), text.size());
-  };
   if (!stop_request.stopped()) {
     stop_request.stop();
-    print("\nsluice: stopping after what is under way; once more to stop at once\n");
+    write_log_in_signal_handler(LogLevel::warning,
+                                "stopping after what is under way; once more to stop at once");
     return;
   }
   if (server_at_work && !stop_request.stopped_now()) {
     stop_request.stop_now();
-    print("\nsluice: cancelling what is under way; once more to leave without waiting for the server\n");
+    write_log_in_signal_handler(
+        LogLevel::warning, "cancelling what is under way; once more to leave without waiting for the server");
     return;
   }
-  print("\nsluice: stopped; run the same command again to go on\n");
+  write_log_in_signal_handler(LogLevel::error, "stopped; run the same command again to go on");
   _exit(exit_status_of(Fault::interrupted));
 }
 
@@ -84,30 +89,89 @@ struct RunCommand {
   }
 };
 
-// What it names may come from a stranger's file. Messages of the server may have several lines.
-void complain(std::string_view what) {
-  std::string text;
-  for (std::size_t end = what.find('\n'); end != std::string_view::npos; end = what.find('\n')) {
-    text += printable(what.substr(0, end)) + "\n";
-    what.remove_prefix(end + 1);
+LogFormat format_of(const Command& command) {
+  return std::visit(
+      []<class Options>(const Options& options) {
+        if constexpr (std::is_base_of_v<CommonOptions, Options>) {
+          return options.log_format;
+        } else {
+          return LogFormat::text;
+        }
+      },
+      command);
+}
+
+int end_with(LogEvent event, Fault fault) {
+  event.exit_status = exit_status_of(fault);
+  write_log(event);
+  return *event.exit_status;
+}
+
+int end_with(std::string message) {
+  return end_with({.level = LogLevel::error, .message = std::move(message)}, Fault::internal);
+}
+
+// The log says how it ended, also when it ended well. People see that.
+void log_end(int exit_status, std::chrono::steady_clock::time_point began) {
+  if (log_format() != LogFormat::json) return;
+  LogEvent event;
+  event.level = exit_status == 0 ? LogLevel::info : LogLevel::warning;
+  event.message = exit_status == 0 ? "done" : "ended with exit status " + std::to_string(exit_status);
+  event.duration_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  event.exit_status = exit_status;
+  write_log(event);
+}
+
+// std::thread and oneTBB say so in different types, and in the words of the system alone.
+bool is_lack_of_threads(const std::exception& error) {
+  return std::string_view(error.what()).ends_with(std::generic_category().message(EAGAIN));
+}
+
+// Says what the exception under way means to the user, and returns the exit status.
+int complain_of_exception() {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return end_with(event_of(LogLevel::error, error), error.fault());
+  } catch (const std::bad_alloc&) {
+    return end_with("out of memory; try fewer --jobs, then run the same command again to go on");
+  } catch (const std::exception& error) {
+    if (is_lack_of_threads(error)) {
+      return end_with(
+          "the system gives no further thread; raise the limits (ulimit -u, -v) or try fewer --jobs, then "
+          "run "
+          "the same command again to go on");
+    }
+    return end_with(std::string("bug in sluice: ") + error.what());
   }
-  fmt::print(stderr, "sluice: {}\n", text + printable(what));
+}
+
+// oneTBB's workers start each other, and where the system refuses, the exception has nobody to catch it.
+// Nothing needs to be put in order: what was not committed never happened.
+[[noreturn]] void end_without_catch() {
+  int status = exit_status_of(Fault::internal);
+  if (std::current_exception()) status = complain_of_exception();
+  std::_Exit(status);
 }
 
 }  // namespace
 
-int run_program(int argc, const char* const* argv) noexcept {
+int run_program(int argc, char** argv) noexcept {
+  std::set_terminate(end_without_catch);
   try {
-    return std::visit(RunCommand{}, parse_command_line(argc, argv));
-  } catch (const Error& error) {
-    complain(error.describe());
-    return exit_status_of(error.fault());
-  } catch (const std::bad_alloc&) {
-    complain("out of memory; try fewer --jobs, then run the same command again to go on");
-    return exit_status_of(Fault::internal);
-  } catch (const std::exception& error) {
-    complain(std::string("bug in sluice: ") + error.what());
-    return exit_status_of(Fault::internal);
+    const auto began = std::chrono::steady_clock::now();
+    const std::vector<std::string> words(argv, argv + argc);
+    for (int i = 1; i < argc; ++i) blot_passwords({argv[i], words[static_cast<std::size_t>(i)].size()});
+    std::vector<const char*> pointers;
+    for (const std::string& word : words) pointers.push_back(word.c_str());
+    set_log_format(early_log_format(argc, pointers.data()));
+    const Command command = parse_command_line(argc, pointers.data());
+    set_log_format(format_of(command));
+    const int exit_status = std::visit(RunCommand{}, command);
+    log_end(exit_status, began);
+    return exit_status;
+  } catch (...) {
+    return complain_of_exception();
   }
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <random>
 
+#include "engine/model/failpoint.h"
 #include "verify/server_hash.h"
 
 namespace sluice {
@@ -93,6 +94,7 @@ void TableReadBack::sample_leaves() {
 
 void TableReadBack::read(Connection& connection, std::size_t piece_number, RowMeter& meter) {
   const Piece& piece = pieces_[piece_number];
+  failpoint("before read back");
   naming_table(plan_, [&] {
     TableLeaves leaves = source_.emptied();
     RowMeter::Share share(meter);
@@ -115,6 +117,7 @@ void TableReadBack::read(Connection& connection, std::size_t piece_number, RowMe
         read_blocks(connection, plan_, piece.blocks, add);
         break;
     }
+    failpoint("after read back");
     const std::lock_guard lock(mutex_);
     target_.merge(leaves);
   });

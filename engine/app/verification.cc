@@ -224,12 +224,12 @@ std::set<std::uint32_t> ranges_by_transaction(Connection& connection, const Tabl
 
 }  // namespace
 
-std::string describe_difference(Connection& connection, const TablePlan& plan,
-                                const std::vector<const WorkRecord*>& ranges, const TableLeaves& source,
-                                const TableComparison& comparison) {
+DescribedDifference describe_difference(Connection& connection, const TablePlan& plan,
+                                        const std::vector<const WorkRecord*>& ranges,
+                                        const TableLeaves& source, const TableComparison& comparison) {
   if (comparison.level == Level::count) {
-    return fmt::format("table {}: {} rows loaded, {} rows found", plan.source, comparison.rows_source,
-                       comparison.rows_target);
+    return {fmt::format("table {}: {} rows loaded, {} rows found", plan.source, comparison.rows_source,
+                        comparison.rows_target)};
   }
   std::set<std::uint32_t> named;
   if (source.ordered()) {
@@ -241,10 +241,12 @@ std::string describe_difference(Connection& connection, const TablePlan& plan,
   } else {
     named = ranges_by_transaction(connection, plan, ranges);
   }
-  return fmt::format(
-      "table {}, {}: {} rows loaded, {} rows found, {} of {} leaves differ", plan.source,
-      named.empty() ? std::string("rows that no range loaded") : fmt::format("range {}", list_of(named)),
-      comparison.rows_source, comparison.rows_target, comparison.differing.size(), comparison.leaves);
+  return {
+      fmt::format(
+          "table {}, {}: {} rows loaded, {} rows found, {} of {} leaves differ", plan.source,
+          named.empty() ? std::string("rows that no range loaded") : fmt::format("range {}", list_of(named)),
+          comparison.rows_source, comparison.rows_target, comparison.differing.size(), comparison.leaves),
+      std::max<std::size_t>(named.size(), 1)};
 }
 
 }  // namespace sluice

@@ -72,8 +72,12 @@ std::optional<LeavesLeft> compare_leaves(const std::vector<Connection*>& connect
                                          const StopRequest& stop);
 
 // Which ranges of a load a difference concerns, and the numbers, on one line.
-std::string describe_difference(Connection& connection, const TablePlan& plan,
-                                const std::vector<const WorkRecord*>& ranges, const TableLeaves& source,
-                                const TableComparison& comparison);
+struct DescribedDifference {
+  std::string text;
+  std::size_t ranges = 1;  // 1 for rows that no range loaded, and where only rows were counted
+};
+DescribedDifference describe_difference(Connection& connection, const TablePlan& plan,
+                                        const std::vector<const WorkRecord*>& ranges,
+                                        const TableLeaves& source, const TableComparison& comparison);
 
 }  // namespace sluice

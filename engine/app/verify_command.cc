@@ -22,9 +22,11 @@
 #include "engine/app/verify_report.h"
 #include "engine/app/wal_watch.h"
 #include "engine/model/error.h"
+#include "engine/model/fingerprint.h"
 #include "engine/model/quote.h"
 #include "engine/plan/planner.h"
 #include "io/postgres/ledger.h"
+#include "io/postgres/preflight.h"
 #include "io/postgres/repair.h"
 #include "io/postgres/replica.h"
 #include "io/postgres/target.h"
@@ -94,7 +96,8 @@ class Verification {
     }
     tables_from_ledger_ = report_.tables.size();
     if (!scanned.empty()) plan_from_target(scanned);
-    for (const Finding& finding : findings_) console_.say("sluice: " + describe(finding));
+    for (const Finding& finding : findings_)
+      console_.note({.level = LogLevel::error, .message = describe(finding), .table = finding.table});
     if (!findings_.empty()) {
       throw Error(
           Fault::target_refused,
@@ -130,22 +133,26 @@ class Verification {
   std::map<std::string, Loaded> find_loaded(const std::vector<const SourceTable*>& selected) {
     std::map<std::string, Loaded> own;
     if (!ledger_exists(primary(), LedgerUse::read)) return own;
-    const std::string source = snapshot_->path().string();
+    // By name, or a copy of the file with another one.
+    const auto is_source = [&](const RunRecord& run) {
+      return run.source == snapshot_->path().string() ||
+             same_state(run.fingerprint, snapshot_->fingerprint());
+    };
     std::map<std::string, Loaded> last;  // by table of the target
     for (const RunRecord& run : list_runs(primary())) {
       if (run.schema != options_.schema) {
-        if (run.source == source) schema_elsewhere_ = run.schema;
+        if (is_source(run)) schema_elsewhere_ = run.schema;
         continue;
       }
       for (const TableRecord& table : list_tables(primary(), run.run_id)) {
         last[table.target] = {run, table};
-        if (run.source == source) own[table.source] = {run, table};
+        if (is_source(run)) own[table.source] = {run, table};
       }
     }
     for (const SourceTable* table : selected) {
       const auto known = own.find(table->name);
       for (const auto& [target, other] : last) {
-        if (other.run.source == source || !existing_.tables.contains(target)) continue;
+        if (is_source(other.run) || !existing_.tables.contains(target)) continue;
         const bool is_its_table = known != own.end()
                                       ? known->second.table.target == target
                                       : find_table(snapshot_->catalog(), other.table.source) == table;
@@ -167,16 +174,19 @@ class Verification {
   bool take_from_ledger(const Loaded& loaded) {
     const RunRecord& run = loaded.run;
     const auto read_both = [&](const std::string& why) {
-      console_.say("table " + loaded.table.source + ": " + why + "; both sides are read");
+      console_.note({.message = "table " + loaded.table.source + ": " + why + "; both sides are read",
+                     .table = loaded.table.source});
       return false;
     };
     if (run.state == RunState::loading) {
       throw Error(Fault::target_refused, "the migration of " + run.started_at + " UTC is not finished",
                   "let it finish, or run its command again; sluice status shows it");
     }
-    if (run.fingerprint != snapshot_->fingerprint()) {
+    if (!same_state(run.fingerprint, snapshot_->fingerprint())) {
       throw Error(Fault::source_changed,
-                  "the source is not as it was when it was migrated on " + run.started_at + " UTC",
+                  "the source is not as it was when it was migrated on " + run.started_at +
+                      " UTC (it differs in " +
+                      joined(fingerprint_differences(run.fingerprint, snapshot_->fingerprint())) + ")",
                   "compare with that state of the file, or with the file as it is now: --scan");
     }
     if (loaded.table.plan.empty())
@@ -342,6 +352,7 @@ class Verification {
     for (const std::string& replica : options_.replicas) {
       conninfos.push_back(open_target(replica, LocalTarget::must_exist).conninfo);
       replicas_.push_back(std::make_unique<Connection>(conninfos.back()));
+      warn_of_plain_text(*replicas_.back(), console_);
       check_readable(*replicas_.back());
       wait_for_replay(*replicas_.back(), primary(), position, options_.replica_wait_seconds);
     }

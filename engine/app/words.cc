@@ -33,7 +33,8 @@ std::string nearest(std::string_view word, const std::vector<std::string>& known
   if (word.size() > kWordBytesMax) return {};
   const std::string folded = fold_ascii(word);
   std::string best;
-  std::size_t best_distance = word.size() / 3 + 2;
+  // Two slips in seven letters; three would turn one word into another.
+  std::size_t best_distance = std::max<std::size_t>(word.size() / 3 + 1, 2);
   for (const std::string& candidate : known) {
     if (candidate.size() > kWordBytesMax) continue;
     const std::size_t found = distance(folded, fold_ascii(candidate));

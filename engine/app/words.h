@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/app/log.h"
 #include "engine/model/conversion.h"
 #include "engine/plan/mapping.h"
 
@@ -32,6 +33,7 @@ inline constexpr std::array kBadTextWords = {
 inline constexpr std::array kIdentifierWords = {Word{"preserve", Identifiers::preserve},
                                                 Word{"lower", Identifiers::lower},
                                                 Word{"snake", Identifiers::snake}};
+inline constexpr std::array kLogFormatWords = {Word{"text", LogFormat::text}, Word{"json", LogFormat::json}};
 inline constexpr std::array kEpochWords = {Word{"s", EpochUnit::seconds},
                                            Word{"ms", EpochUnit::milliseconds},
                                            Word{"us", EpochUnit::microseconds},

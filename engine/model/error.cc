@@ -86,6 +86,8 @@ Error& Error::set_may_pass(bool may_pass) {
   return *this;
 }
 
+void Error::append(const std::string& more) { what_ += "; " + on_one_line(more); }
+
 std::string Error::describe() const {
   std::string text(name_of(fault_));
   text += ": ";

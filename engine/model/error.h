@@ -54,6 +54,9 @@ class Error : public std::exception {
   [[nodiscard]] bool may_pass() const { return may_pass_; }
   Error& set_may_pass(bool may_pass);
 
+  // What else is known of it: "what; more".
+  void append(const std::string& more);
+
   Where& where() { return where_; }
   [[nodiscard]] const Where& where() const { return where_; }
 

@@ -150,6 +150,9 @@ struct Step {
   std::vector<Remedy> remedies;
   TableId table{};
   std::optional<IndexShape> index;
+  // The sequence of the target that it sets, as SQL; empty where it sets none, or one of a table that the run
+  // creates.
+  std::string sequence;
   // Puts back what was taken out of the way of the load (--rebuild). Such steps are no part of the plan: they
   // are made when the run begins, from what is there, and live in the ledger.
   bool rebuild = false;

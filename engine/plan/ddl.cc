@@ -253,11 +253,13 @@ class StepMaker {
     const bool automatic = index.origin == IndexOrigin::unique_constraint;
     const std::string name =
         names_.claim(automatic ? plan.target + "_" + joined(columns, "_") + "_key" : index.name);
+    ObjectOutcome object = object_of(kind, table, name);
+    if (!automatic) remark_renamed(index.name, name, object);
     Step& step =
         add_step(StepPhase::index, table,
                  std::string("CREATE ") + (index.unique ? "UNIQUE " : "") + "INDEX " +
                      quote_identifier(name) + " ON " + quoted_name(plan) + " (" + joined(parts) + ")",
-                 object_of(kind, table, name));
+                 std::move(object));
     step.remedies = index_remedies(plan, columns);
     step.index = IndexShape{columns, index.unique, 0};
   }
@@ -304,6 +306,7 @@ class StepMaker {
     const std::string name = names_.claim(automatic ? table.plan->target + "_key" : index.name);
     ObjectOutcome object = object_of(index.unique ? "unique" : "index", table, name);
     object.reason = joined(remarks, "; ");
+    if (!automatic) remark_renamed(index.name, name, object);
     Step& step = add_step(StepPhase::index, table,
                           std::string("CREATE ") + (index.unique ? "UNIQUE " : "") + "INDEX " +
                               quote_identifier(name) + " ON " + quoted_name(*table.plan) + " (" +
@@ -370,6 +373,7 @@ class StepMaker {
     }
     ObjectOutcome object = object_of("check", table, name);
     object.reason = joined(condition.remarks, "; ");
+    if (!check.name.empty()) remark_renamed(check.name, name, object);
     const std::string alter = "ALTER TABLE " + quoted_name(*table.plan);
     const std::string quoted = quote_identifier(name);
     add_step(StepPhase::constraint, table,
@@ -527,11 +531,20 @@ class StepMaker {
     if (source == target) return;
     ObjectOutcome object = object_of(kind, table, source);
     object.created = true;
-    object.reason = "named " + quote_identifier(target) + " in the target, " + why_renamed(source, target);
+    remark_renamed(source, target, object);
     object.sql = "COMMENT ON " + what + " IS " + quote_literal("sluice: " + source);
     // Housekeeping: without the comment the table is still there.
     add_step(StepPhase::finish, table, object.sql, {});
     leave_out(std::move(object));
+  }
+
+  // No name is ever changed in silence.
+  static void remark_renamed(const std::string& source, const std::string& target, ObjectOutcome& object) {
+    if (source == target) return;
+    if (!object.reason.empty()) object.reason += "; ";
+    object.reason += "named " + quote_identifier(target) + " in the target, " + why_renamed(source, target);
+    // The object itself goes by its new name where it is made.
+    if (object.name != source) object.reason += "; in the source it is " + quote_identifier(source);
   }
 
   static std::string why_renamed(const std::string& source, const std::string& target) {
@@ -577,8 +590,9 @@ class StepMaker {
       for (const ColumnPlan& column : table.plan->columns) columns.claim(column.target);
       const std::string search = quote_identifier(columns.claim("search"));
       object.proposal = "ALTER TABLE " + name + " ADD COLUMN " + search +
-                        " tsvector GENERATED ALWAYS AS (to_tsvector('simple', " + joined(texts, " || ' ' || ") +
-                        ")) STORED; CREATE INDEX ON " + name + " USING gin (" + search + ")";
+                        " tsvector GENERATED ALWAYS AS (to_tsvector('simple', " +
+                        joined(texts, " || ' ' || ") + ")) STORED; CREATE INDEX ON " + name + " USING gin (" +
+                        search + ")";
     } else {
       object.reason = module + " content as a plain table";
       object.proposal = propose_boxes(*table.plan, name);
@@ -641,8 +655,16 @@ class StepMaker {
   void add_view(ViewTranslator& translator, const PlannedView& view) {
     const std::string name = quote_qualified(schema_, view.target);
     NameSpace columns;
-    const ViewTranslation translation = translator.translate(
-        *view.source, name, [&](const std::string& column) { return columns.claim(column); });
+    std::vector<std::string> renamed;
+    const ViewTranslation translation =
+        translator.translate(*view.source, name, [&](const std::string& column) {
+          std::string claimed = columns.claim(column);
+          if (claimed != column) {
+            renamed.push_back("column " + quote_identifier(column) + " is named " +
+                              quote_identifier(claimed));
+          }
+          return claimed;
+        });
     ObjectOutcome object;
     object.kind = "view";
     object.name = translation.translated() ? view.target : view.source->name;
@@ -653,7 +675,9 @@ class StepMaker {
       leave_out(std::move(object));
       return;
     }
-    object.reason = joined(translation.remarks, "; ");
+    renamed.insert(renamed.begin(), translation.remarks.begin(), translation.remarks.end());
+    object.reason = joined(renamed, "; ");
+    remark_renamed(view.source->name, view.target, object);
     Step& step = result_.steps.emplace_back();
     step.phase = StepPhase::view;
     step.sql = "CREATE VIEW " + name + " (" + quoted_list(translation.columns) + ") AS " + translation.select;

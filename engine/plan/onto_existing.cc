@@ -277,6 +277,7 @@ Step sequence_step(const std::string& sequence, const std::vector<Filled>& colum
   Step step;
   step.phase = StepPhase::finish;
   step.table = first.table->plan->id;
+  step.sequence = sequence;
   // Never back: what the sequence has given out may be known elsewhere.
   step.sql = "SELECT setval(" + name + ", used) FROM (SELECT least(greatest(" + used +
              "(SELECT last_value FROM " + sequence +

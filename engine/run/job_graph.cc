@@ -86,6 +86,11 @@ std::size_t JobGraph::in_use(std::size_t kind) const {
   return std::clamp<std::size_t>(running_[kind] + ready_[kind].size(), 1, limits_[kind]);
 }
 
+std::size_t JobGraph::running(std::size_t kind) const {
+  const std::lock_guard lock(mutex_);
+  return running_[kind];
+}
+
 std::set<JobGraph::Rank>* JobGraph::best_ready() {
   std::set<Rank>* best = nullptr;
   for (std::size_t kind = 0; kind < ready_.size(); ++kind) {

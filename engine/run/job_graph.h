@@ -53,6 +53,8 @@ class JobGraph {
   // Jobs of the kind that are under way or could begin at once, but not more than its limit: how many share
   // what they need.
   [[nodiscard]] std::size_t in_use(std::size_t kind) const;
+  // Jobs of the kind that are under way.
+  [[nodiscard]] std::size_t running(std::size_t kind) const;
 
   // Runs all jobs, also those that jobs add, and returns true; or false when it was stopped before the last
   // of them began. What was under way is finished in any case. The first exception of a job is thrown here.

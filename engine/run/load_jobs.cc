@@ -33,19 +33,25 @@ class SourceLoan {
 }  // namespace
 
 LoadJobs::LoadJobs(std::vector<Lane>& lanes, std::vector<Source*> sources, PhaseClock& clock,
-                   Retries& retries, OnDone on_done)
+                   Retries& retries, OnDone on_done, OnDamage on_damage)
     : lanes_(lanes),
       clock_(clock),
       retries_(retries),
       idle_(std::move(sources)),
-      on_done_(std::move(on_done)) {}
+      on_done_(std::move(on_done)),
+      on_damage_(std::move(on_damage)) {}
 
 JobId LoadJobs::add(JobGraph& graph, std::size_t kind, const RangeTask& task, double cost) {
   Job job;
   job.cost = cost;
   job.kind = kind;
   job.body = [this, task, claim = Claim::skip_locked](std::size_t lane) mutable {
-    return load(lane, task, std::exchange(claim, Claim::wait));
+    try {
+      return load(lane, task, std::exchange(claim, Claim::wait));
+    } catch (const Error& error) {
+      if (!on_damage_ || !on_damage_(error)) throw;
+      return JobEnd::done;
+    }
   };
   return graph.add(std::move(job));
 }

@@ -227,7 +227,7 @@ Fragment integer_literal(std::int64_t value) {
                                    ValueClass::integer, narrow ? PgType::int4 : PgType::int8);
   if (value == std::numeric_limits<std::int64_t>::min()) {
     // Without the quotes, the digits would be a numeric before the minus is seen.
-    literal.sql = "'" + literal.sql + "'::bigint";
+    literal.sql = quote_literal(literal.sql) + "::bigint";
     literal.binding = Binding::cast;
   }
   literal.literal = literal.not_null = true;

@@ -237,8 +237,8 @@ Fragment Translator::type_name(const Fragment& fragment) {
   }
   if (fragment.unsure != Unsure::no) refuse("what " + fragment.sql + " holds is not surely text");
   if (fragment.not_null) return text_literal(name);
-  return text_fragment("CASE WHEN " + bound(fragment, Binding::order) + " IS NULL THEN 'null' ELSE '" + name +
-                       "' END");
+  return text_fragment("CASE WHEN " + bound(fragment, Binding::order) + " IS NULL THEN 'null' ELSE " +
+                       quote_literal(name) + " END");
 }
 
 Fragment Translator::json_valid(const Fragment& json) {

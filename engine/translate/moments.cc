@@ -87,7 +87,7 @@ Fragment Translator::formatted_moment(const std::string& format, const std::stri
   const auto flush = [&] {
     if (plain.empty()) return;
     const bool safe = plain.find_first_not_of("-: ./,") == std::string::npos;
-    pattern += safe ? plain : "\"" + plain + "\"";
+    pattern += safe ? plain : '"' + plain + '"';
     plain.clear();
   };
   for (std::size_t i = 0; i < format.size(); ++i) {
@@ -165,10 +165,10 @@ std::string modified_moment(const std::string& base, const Fragment& modifier) {
   const std::string word = fold_ascii(modifier.text);
   for (const std::string_view unit : {"day", "month", "year"}) {
     if (word == "start of " + std::string(unit))
-      return "date_trunc('" + std::string(unit) + "', " + base + ")";
+      return "date_trunc(" + quote_literal(unit) + ", " + base + ")";
   }
   if (word == "localtime" || word == "utc") {
-    refuse("'" + word + "' is the time zone of whatever machine runs SQLite");
+    refuse(quote_literal(word) + " is the time zone of whatever machine runs SQLite");
   }
   // +N days and the like. Months and years overflow into the next month, where PostgreSQL stays in the first.
   std::size_t at = word.starts_with('+') || word.starts_with('-') ? 1 : 0;
@@ -179,8 +179,8 @@ std::string modified_moment(const std::string& base, const Fragment& modifier) {
   const bool known = unit == "day" || unit == "hour" || unit == "minute" || unit == "second";
   if (!known || at == digits || at - digits > 6)
     refuse("the modifier " + modifier.sql + " is not translated");
-  return "(" + base + (word.starts_with('-') ? " - " : " + ") + "interval '" +
-         word.substr(digits, at - digits) + " " + unit + "')";
+  return "(" + base + (word.starts_with('-') ? " - " : " + ") + "interval " +
+         quote_literal(word.substr(digits, at - digits) + " " + unit) + ")";
 }
 
 }  // namespace

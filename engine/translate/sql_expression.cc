@@ -606,7 +606,7 @@ std::string to_string(const Expression& expression) {
     case ExpressionKind::text:
       return quote_literal(expression.text);
     case ExpressionKind::blob:
-      return "x'" + hex_of(expression.text) + "'";
+      return "x" + quote_literal(hex_of(expression.text));
     case ExpressionKind::column:
       return (expression.qualifier.empty() ? "" : expression.qualifier + ".") + expression.text;
     case ExpressionKind::clock:

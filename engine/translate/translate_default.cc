@@ -308,10 +308,10 @@ std::optional<Fragment> fitted_moment(Translator& translator, const Fragment& fr
   const std::string utc = "statement_timestamp() AT TIME ZONE 'UTC'";
   Fragment result = fragment;
   if (column.type == PgType::timestamp && (stamp || moment == Moment::date)) {
-    result.sql = "date_trunc('" + unit + "', " + utc + ")";
+    result.sql = "date_trunc(" + quote_literal(unit) + ", " + utc + ")";
     if (zoned) translator.remark("the zone that SQLite writes is UTC, which the column leaves out");
   } else if (column.type == PgType::timestamptz && stamp) {
-    result.sql = "date_trunc('" + unit + "', statement_timestamp())";
+    result.sql = "date_trunc(" + quote_literal(unit) + ", statement_timestamp())";
   } else if (column.type == PgType::date && (stamp || moment == Moment::date)) {
     result.sql = "(" + utc + ")::date";
     if (stamp) translator.remark("the time of day is left out of a date");

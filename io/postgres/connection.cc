@@ -14,6 +14,9 @@
 #include <fstream>
 #include <utility>
 
+#include "engine/model/failpoint.h"
+#include "io/postgres/client_error.h"
+
 namespace sluice {
 namespace {
 
@@ -42,6 +45,7 @@ Error connect_error(pg_conn* connection) {
                  "put it into the file of PGPASSFILE (~/.pgpass) or into PGPASSWORD");
   }
   if (sqlstate.empty()) {
+    if (std::optional<Error> error = error_of_client(message)) return *std::move(error);
     return Error(Fault::target_unavailable, "cannot reach the server: " + message,
                  "check host, port and that the server is running, then run the same command again");
   }
@@ -150,6 +154,7 @@ Error error_of(const pg_result* result, pg_conn* connection) {
   }
   std::string advice;
   if (fault == Fault::target_unavailable) advice = "mend that, then run the same command again to go on";
+  if (fault == Fault::connection_lost) advice = "run the same command again to go on";
   if (std::string_view(state).starts_with("23")) {
     advice =
         "a constraint of the existing table refuses rows; drop it for the load (--data-only: --rebuild), or "
@@ -196,7 +201,8 @@ namespace {
 void check_target(const std::string& target) {
   constexpr const char* kForms =
       "write postgresql://user@host:port/database, 'host=... dbname=...' or local:DIR";
-  const bool is_uri = target.find("://") != std::string::npos;
+  const std::size_t scheme = target.find("://");  // that of a password would stand behind its =
+  const bool is_uri = scheme != std::string::npos && scheme < target.find('=');
   const bool is_pairs = !is_uri && target.find('=') != std::string::npos;
   if (!is_uri && !is_pairs) {
     // To libpq this is the name of a database, and it would say so aloud.
@@ -222,6 +228,7 @@ void check_target(const std::string& target) {
 
 Connection::Connection(const std::string& target) {
   check_target(target);
+  failpoint("before connect");
 
   // Keywords before dbname are defaults: what the expanded target says comes later and wins.
   constexpr std::array kKeywords = {"fallback_application_name", "keepalives_idle",
@@ -239,6 +246,7 @@ Connection::Connection(const std::string& target) {
   PQsetErrorVerbosity(handle_.get(), PQERRORS_DEFAULT);
 
   begin_session();
+  failpoint("after connect");
 }
 
 namespace {
@@ -273,7 +281,6 @@ Result Connection::execute(const std::string& sql, const std::vector<Parameter>&
                  handle_.get());
 }
 
-int Connection::server_version() const { return PQserverVersion(handle_.get()); }
 std::string Connection::database() const { return PQdb(handle_.get()); }
 std::string Connection::user() const { return PQuser(handle_.get()); }
 
@@ -312,6 +319,7 @@ void Connection::drop() {
 }
 
 void Connection::begin_session() {
+  server_version_ = PQserverVersion(handle_.get());
   enlarge_send_buffer(handle_.get());
   cancel_->set(handle_.get());
 }
@@ -350,8 +358,10 @@ bool ends_here(int socket) {
       return true;
     case AF_INET:
       return (ntohl(reinterpret_cast<const sockaddr_in&>(address).sin_addr.s_addr) >> 24) == 127;
-    case AF_INET6:
-      return IN6_IS_ADDR_LOOPBACK(&reinterpret_cast<const sockaddr_in6&>(address).sin6_addr);
+    case AF_INET6: {
+      const in6_addr& end = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
+      return IN6_IS_ADDR_LOOPBACK(&end) || (IN6_IS_ADDR_V4MAPPED(&end) && end.s6_addr[12] == 127);
+    }
     default:
       return false;
   }
@@ -365,6 +375,13 @@ bool Connection::is_local() const {
   std::string name;
   return std::getline(file, name) && name == "postgres";
 }
+
+bool Connection::is_exposed() const {
+  if (PQsslInUse(handle_.get()) != 0 || PQgssEncInUse(handle_.get()) != 0) return false;
+  return !ends_here(PQsocket(handle_.get()));
+}
+
+std::string Connection::host() const { return PQhost(handle_.get()); }
 
 bool Connection::in_transaction() const { return PQtransactionStatus(handle_.get()) == PQTRANS_INTRANS; }
 
@@ -385,6 +402,7 @@ Transaction::Transaction(Connection& connection, const std::string& settings, Tr
   if (mode != TransactionMode::read_write) begin += "SET LOCAL timezone = 'UTC'; ";
   connection.revive();
   if (connection.server_version() >= 170000) begin += "SET LOCAL transaction_timeout = 0; ";
+  failpoint("before BEGIN");
   try {
     connection.execute(begin + settings);
   } catch (const Error& error) {
@@ -397,6 +415,7 @@ Transaction::Transaction(Connection& connection, const std::string& settings, Tr
                 "connect to the primary (target_session_attrs=read-write finds it among several hosts)")
         .set_sqlstate(error.sqlstate());
   }
+  failpoint("after BEGIN");
 }
 
 ReadScope::ReadScope(Connection& connection) {
@@ -412,7 +431,14 @@ Transaction::~Transaction() {
 void Transaction::commit() {
   connection_->cancel_switch()->refuse_cancelled();
   Connection& connection = *std::exchange(connection_, nullptr);
-  const ResultHandle result(PQexec(connection.handle(), "COMMIT"));
+  failpoint("before COMMIT");
+  // PQexec in two halves, so that there is a moment between them.
+  ResultHandle result;
+  if (PQsendQuery(connection.handle(), "COMMIT") == 1) {
+    failpoint("after COMMIT sent");
+    while (ResultHandle next{PQgetResult(connection.handle())}) result = std::move(next);
+  }
+  failpoint("after COMMIT reply");
   if (PQresultStatus(result.get()) == PGRES_COMMAND_OK) {
     // COMMIT of a failed transaction answers ROLLBACK, and says so only in the command tag.
     if (std::string_view(PQcmdStatus(result.get())) == "COMMIT") return;

@@ -84,7 +84,8 @@ class Connection {
   // One statement with parameters $1, $2, ... in text form.
   Result execute(const std::string& sql, const std::vector<Parameter>& parameters);
 
-  [[nodiscard]] int server_version() const;  // 150020 for 15.20
+  // 150020 for 15.20; of the last session, when that is lost: libpq itself then says 0.
+  [[nodiscard]] int server_version() const { return server_version_; }
   [[nodiscard]] std::string database() const;
   [[nodiscard]] std::string user() const;
   // False once the connection has broken, as far as is known without sending anything.
@@ -102,6 +103,10 @@ class Connection {
   // The server is on this machine: not merely a Unix socket or a loopback address, which may be the end of a
   // tunnel or a pooler's, but its process is seen here.
   [[nodiscard]] bool is_local() const;
+  // What travels on it can be read and changed on the way: it leaves this machine and neither TLS nor GSSAPI
+  // encrypts it.
+  [[nodiscard]] bool is_exposed() const;
+  [[nodiscard]] std::string host() const;  // as the target names it
 
   [[nodiscard]] pg_conn* handle() { return handle_.get(); }
 
@@ -109,6 +114,7 @@ class Connection {
   void begin_session();
 
   ConnectionHandle handle_;
+  int server_version_ = 0;
   std::shared_ptr<CancelSwitch> cancel_ = std::make_shared<CancelSwitch>();
 };
 

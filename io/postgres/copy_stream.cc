@@ -4,8 +4,10 @@
 
 #include <array>
 #include <cstring>
+#include <new>
 #include <utility>
 
+#include "engine/model/failpoint.h"
 #include "engine/model/thread_time.h"
 #include "io/wire/row_encoder.h"
 
@@ -28,7 +30,9 @@ void drain(pg_conn* connection) {
 
 CopyStream::CopyStream(Connection& connection, const std::string& statement) : connection_(&connection) {
   connection.execute(statement);
+  failpoint("after COPY start");
   write(copy_header());
+  failpoint("after header");
 }
 
 CopyStream::~CopyStream() {
@@ -40,10 +44,13 @@ CopyStream::~CopyStream() {
 void CopyStream::fail() {
   // The reason the server stopped listening is in the result, when there still is one.
   pg_conn* handle = std::exchange(connection_, nullptr)->handle();
-  if (PQstatus(handle) != CONNECTION_BAD) PQputCopyEnd(handle, "sluice gave this range up");
+  const bool was_listening =
+      PQstatus(handle) != CONNECTION_BAD && PQputCopyEnd(handle, "sluice gave this range up") == 1;
   const ResultHandle result(PQgetResult(handle));
   Error error = error_of(result.get(), handle);
   if (PQstatus(handle) != CONNECTION_BAD) drain(handle);
+  // The COPY was in order until we ended it: libpq itself had no room for the rows.
+  if (was_listening && error.sqlstate() == "57014") throw std::bad_alloc();
   throw error;
 }
 
@@ -55,15 +62,18 @@ void CopyStream::write(std::span<const std::byte> bytes) {
     const int sent = PQputCopyData(connection_->handle(), reinterpret_cast<const char*>(piece.data()),
                                    static_cast<int>(piece.size()));
     if (sent != 1) fail();
+    failpoint("after piece");
     bytes = bytes.subspan(piece.size());
   }
 }
 
 std::uint64_t CopyStream::finish() {
   write(copy_trailer());
+  failpoint("before CopyDone");
   const AddOffCore blocked(blocked_seconds_);
   pg_conn* handle = connection_->handle();
   if (PQputCopyEnd(handle, nullptr) != 1) fail();
+  failpoint("after CopyDone");
   connection_ = nullptr;
   ResultHandle result(PQgetResult(handle));
   if (PQresultStatus(result.get()) != PGRES_COMMAND_OK) {
@@ -71,6 +81,7 @@ std::uint64_t CopyStream::finish() {
     drain(handle);
     throw error;
   }
+  failpoint("after COPY reply");
   const std::uint64_t rows = Result(std::move(result)).affected();
   drain(handle);
   return rows;

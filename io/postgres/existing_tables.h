@@ -1,10 +1,12 @@
 #pragma once
 // Tables of the target that are there before a run begins: what may stay, what must go, what is in the way.
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "engine/model/plan.h"
+#include "engine/model/target_catalog.h"
 #include "io/postgres/connection.h"
 
 namespace sluice {
@@ -15,6 +17,30 @@ enum class TableHandling : std::uint8_t {
   truncate,  // empty them, keep their definitions
   drop,      // drop and create them anew; never CASCADE
 };
+
+// A relation of the target that has the name of a table of the plan.
+struct FoundTable {
+  std::string oid;
+  char kind = 'r';  // as in pg_class: r is a plain table
+  bool logged = true;
+  bool has_children = false;  // tables that inherit from it
+  bool readable = true;       // for the role
+};
+// One for each table of the plan, nothing where there is none.
+using FoundTables = std::vector<std::optional<FoundTable>>;
+FoundTables find_tables(Connection& connection, const MigrationPlan& plan);
+
+// Everything that would keep the plan's tables from being made or taken over: what has their names and is no
+// table, rows, other columns, triggers, constraints. Only looks. Privileges are another matter (preflight.h);
+// rows are seen in tables that the role may read.
+std::vector<Obstacle> obstacles_in_way(Connection& connection, const MigrationPlan& plan,
+                                       const FoundTables& found, TableHandling handling);
+// The same for tables that decide the plan (--data-only), as far as TargetCatalog does not have it.
+std::vector<Obstacle> obstacles_to_rows(Connection& connection, const MigrationPlan& plan,
+                                        const FoundTables& found, TableHandling handling, bool rebuild);
+// What depends on tables that are to be dropped, but for views that earlier runs made, which go with them.
+std::vector<Obstacle> obstacles_to_drop(Connection& connection, const FoundTables& found,
+                                        bool ledger_is_there);
 
 // Makes room for the plan's tables and says which of them are left in place. Those must take the rows as
 // planned: same column types, no trigger that would fire, no foreign key but those that the plan makes

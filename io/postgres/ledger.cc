@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "engine/model/failpoint.h"
 #include "engine/model/hex.h"
 #include "engine/model/quote.h"
 #include "io/postgres/copy_stream.h"
@@ -193,6 +194,17 @@ bool ledger_exists(Connection& connection, LedgerUse use) {
   return true;
 }
 
+bool ledger_is_readable(Connection& connection) {
+  const ReadScope scope(connection);
+  return connection
+      .execute(
+          "SELECT count(*) = 4 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname "
+          "= "
+          "'sluice' AND c.relname IN ('run', 'run_table', 'work', 'step') AND has_schema_privilege(n.oid, "
+          "'USAGE') AND has_table_privilege(c.oid, 'SELECT')")
+      .boolean(0, 0);
+}
+
 bool ledger_is_current(Connection& connection) {
   const ReadScope scope(connection);
   return ledger_exists(connection) &&
@@ -201,22 +213,11 @@ bool ledger_is_current(Connection& connection) {
 
 void install_ledger(Connection& connection) {
   if (!ledger_is_current(connection)) {
-    try {
-      // IF NOT EXISTS would ask for the CREATE privilege even where the schema is there already.
-      if (!connection.execute("SELECT to_regnamespace('sluice') IS NOT NULL").boolean(0, 0)) {
-        connection.execute("CREATE SCHEMA sluice");
-      }
-      connection.execute(std::string(kTables) + kUpgrade);
-    } catch (Error& error) {
-      if (error.sqlstate() != "42501") throw;
-      const std::string user = quote_identifier(connection.user());
-      throw Error(Fault::target_refused,
-                  "no privilege to create the ledger (schema sluice): " + std::string(error.what()),
-                  "run as the owner: CREATE SCHEMA sluice AUTHORIZATION " + user +
-                      ", or GRANT CREATE ON DATABASE " + quote_identifier(connection.database()) + " TO " +
-                      user)
-          .set_sqlstate(error.sqlstate());
+    // IF NOT EXISTS would ask for the CREATE privilege even where the schema is there already.
+    if (!connection.execute("SELECT to_regnamespace('sluice') IS NOT NULL").boolean(0, 0)) {
+      connection.execute("CREATE SCHEMA sluice");
     }
+    connection.execute(std::string(kTables) + kUpgrade);
   }
   refuse_newer_ledger(connection);
 }
@@ -305,21 +306,29 @@ bool set_run_state(Connection& connection, const std::string& run_id, RunState s
   return connection.execute(update, {run_id, std::string(name_of(state)), root}).affected() == 1;
 }
 
+namespace {
+
+[[noreturn]] void throw_lost_steps() {
+  throw Error(Fault::commits_lost, "the server lost what was done after the load",
+              "run the same command again to do it again");
+}
+
+}  // namespace
+
 bool conclude_run(Connection& connection, const std::string& run_id, RunState state, const std::string& root,
                   const std::vector<std::string>& table_roots) {
   Transaction transaction(connection, "SET LOCAL synchronous_commit = on");
   refuse_lost_ranges(connection, run_id);
   const Result lost = connection.execute(
       "SELECT EXISTS (SELECT 1 FROM sluice.step WHERE run_id = $1 AND NOT done)", {run_id});
-  if (lost.boolean(0, 0)) {
-    throw Error(Fault::commits_lost, "the server lost what was done after the load",
-                "run the same command again to do it again");
-  }
+  if (lost.boolean(0, 0)) throw_lost_steps();
+  failpoint("before conclude");
   const bool done = set_run_state(connection, run_id, state, root);
   for (std::size_t i = 0; done && i < table_roots.size(); ++i) {
     connection.execute("UPDATE sluice.run_table SET root = $3 WHERE run_id = $1 AND table_no = $2",
                        {run_id, std::to_string(i), table_roots[i]});
   }
+  failpoint("after conclude");
   transaction.commit();
   return done;
 }
@@ -367,15 +376,35 @@ Connection::Parameter parameter_of(std::optional<TableId> table) {
 
 }  // namespace
 
-void refuse_lost_ranges(Connection& connection, const std::string& run_id, std::optional<TableId> table) {
+void refuse_lost_ranges(Connection& connection, const std::string& run_id, std::optional<TableId> table,
+                        const std::vector<TableId>& unfinished) {
   const ReadScope scope(connection);
+  std::string numbers = "{";
+  for (const TableId id : unfinished) {
+    numbers += (numbers.size() > 1 ? "," : "") + std::to_string(static_cast<std::uint32_t>(id));
+  }
   const Result lost = connection.execute(
       "SELECT EXISTS (SELECT 1 FROM sluice.work WHERE run_id = $1 AND NOT done AND "
-      "($2::int IS NULL OR table_no = $2::int))",
-      {run_id, parameter_of(table)});
+      "($2::int IS NULL OR table_no = $2::int) AND table_no <> ALL ($3::int[]))",
+      {run_id, parameter_of(table), numbers + "}"});
   if (!lost.boolean(0, 0)) return;
   throw Error(Fault::commits_lost, "the server lost ranges that it had taken",
               "run the same command again to load them");
+}
+
+void refuse_lost_steps(Connection& connection, const std::string& run_id, StepPhase phase,
+                       std::size_t number) {
+  const ReadScope scope(connection);
+  std::string before;  // {index,constraint}
+  for (std::size_t i = 0; i < static_cast<std::size_t>(phase); ++i) {
+    before.append(i == 0 ? "" : ",").append(kPhaseNames[i]);
+  }
+  const Result lost = connection.execute(
+      "SELECT EXISTS (SELECT 1 FROM sluice.step WHERE run_id = $1 AND NOT done AND (replace(phase, $2, '') = "
+      "ANY ($3::text[]) OR ($4 AND phase = 'view' AND step_no < $5)))",
+      {run_id, std::string(kRebuild), "{" + before + "}", phase == StepPhase::view ? "t" : "f",
+       std::to_string(number)});
+  if (lost.boolean(0, 0)) throw_lost_steps();
 }
 
 std::vector<WorkRecord> list_work(Connection& connection, const std::string& run_id,

@@ -74,6 +74,8 @@ void install_ledger(Connection& connection);
 // Throws Error (target_refused) when the role may not see, and says what the use takes.
 enum class LedgerUse : std::uint8_t { read, write };
 bool ledger_exists(Connection& connection, LedgerUse use = LedgerUse::write);
+// True when there is one, of whatever version, and the role may read its runs. Never throws for a privilege.
+bool ledger_is_readable(Connection& connection);
 // False for one that an earlier sluice made and none of this version has written to.
 bool ledger_is_current(Connection& connection);
 
@@ -111,8 +113,15 @@ std::vector<WorkRecord> list_work(Connection& connection, const std::string& run
 // Throws Error (commits_lost) when a range of the table, or of any, is not done: a server that crashed and
 // came back may have lost the last asynchronous commits, and this process may have reconnected without
 // noticing. What is done to a table that lacks rows would be done for good.
+// `unfinished`: tables whose ranges are known to be open.
 void refuse_lost_ranges(Connection& connection, const std::string& run_id,
-                        std::optional<TableId> table = std::nullopt);
+                        std::optional<TableId> table = std::nullopt,
+                        const std::vector<TableId>& unfinished = {});
+// The same for steps, before one of `phase`: those of the phases before it, and for a view the views before
+// it, are done, or were lost. What it needs would not be there, and the server's refusal would pass for the
+// last word on it.
+void refuse_lost_steps(Connection& connection, const std::string& run_id, StepPhase phase,
+                       std::size_t number);
 std::vector<StepRecord> list_steps(Connection& connection, const std::string& run_id);
 
 // A run's id as a field of a binary COPY tuple.

@@ -94,7 +94,7 @@ std::string array_of_places(std::span<const Place> places) {
   std::string array = "{";
   for (const Place place : places) {
     array += array.size() == 1 ? "\"" : ",\"";
-    array += text_of_place(place) + "\"";
+    array += text_of_place(place) + '"';
   }
   return array + "}";
 }
@@ -337,8 +337,8 @@ void read_placed(Connection& connection, const TablePlan& plan, const std::optio
   Conditions conditions;
   if (keys) {
     const std::string column = quote_identifier(plan.columns[plan.key_columns.front()].target);
-    std::string between = column + " >= '" + std::to_string(keys->first) + "'::bigint AND " + column +
-                          " <= '" + std::to_string(keys->last) + "'::bigint";
+    std::string between = column + " >= " + quote_literal(std::to_string(keys->first)) + "::bigint AND " +
+                          column + " <= " + quote_literal(std::to_string(keys->last)) + "::bigint";
     // A row whose key became NULL belongs to the first leaf: see LeafRule::key_of().
     if (keys->first == INT64_MIN) between = "(" + between + " OR " + column + " IS NULL)";
     conditions.push_back(std::move(between));
@@ -349,7 +349,8 @@ void read_placed(Connection& connection, const TablePlan& plan, const std::optio
 void read_places(Connection& connection, const TablePlan& plan, std::span<const Place> places,
                  const EachRow& each) {
   if (places.empty()) return;
-  read_rows(connection, plan, {"ctid = ANY ('" + array_of_places(places) + "'::tid[])"}, true, each);
+  read_rows(connection, plan, {"ctid = ANY (" + quote_literal(array_of_places(places)) + "::tid[])"}, true,
+            each);
 }
 
 std::vector<PrintedRow> print_places(Connection& connection, const TablePlan& plan,

@@ -240,12 +240,11 @@ class Demolition {
         continue;
       }
       const char* kind = constraint == "p" ? "primary_key" : result.boolean(row, 10) ? "unique" : "index";
-      // The definition does not say where the index lay.
+      // The definition does not say where the index lay. The setting takes the bare name.
       const std::string place =
           result.is_null(row, 5)
               ? std::string()
-              : "SET LOCAL default_tablespace = " + quote_literal(quote_identifier(result.text(row, 5))) +
-                    "; ";
+              : "SET LOCAL default_tablespace = " + quote_literal(result.text(row, 5)) + "; ";
       add_step(StepPhase::index, kind, table, name,
                place + result.text(row, 3) + comment_on("INDEX " + index, result, row, 4));
       if (constraint.empty()) continue;

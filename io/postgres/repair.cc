@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/model/error.h"
+#include "engine/model/failpoint.h"
 #include "engine/model/quote.h"
 #include "io/postgres/ledger.h"
 #include "io/wire/row_encoder.h"
@@ -268,7 +269,7 @@ void RepairTransaction::refuse_referenced(const RepairTable& table, const std::v
 void RepairTransaction::carry(const RepairTable& table, std::span<const Place> places) {
   copy_out(connection_,
            "SELECT ctid, " + joined(table.carried) + " FROM " + quoted_name(*table.plan) +
-               " WHERE ctid = ANY ('" + array_of_places(places) + "'::tid[])",
+               " WHERE ctid = ANY (" + quote_literal(array_of_places(places)) + "::tid[])",
            [&](std::span<const std::byte> tuple) {
              TupleFields fields(tuple);
              const Place place = place_of_field(fields.next().value);
@@ -301,6 +302,7 @@ void RepairTransaction::remove(const RepairTable& table, std::size_t leaf,
   if (met == rows.size()) {
     refuse_referenced(table, rows);
     if (!table.carried.empty()) carry(table, places);
+    failpoint("before repair DELETE");
     // The snapshot is taken: what changes from here on is refused by the server.
     gone = connection_
                .execute("DELETE FROM " + quoted_name(*table.plan) + " WHERE ctid = ANY ($1::tid[])",
@@ -313,6 +315,7 @@ void RepairTransaction::remove(const RepairTable& table, std::size_t leaf,
         "rows of " + quoted_name(*table.plan) + " were changed by someone else while they were compared",
         "stop the writer and repair again; what was repaired so far stays");
   }
+  failpoint("after repair DELETE");
   change.removed += gone;
 }
 
@@ -343,6 +346,7 @@ void RepairTransaction::insert(const RepairTable& table, std::size_t leaf,
                                std::optional<Place> replaced) {
   const bool with_carried = replaced && !table.carried.empty();
   open_copy(table, with_carried);
+  failpoint("before repair row");
   ++copied_;
   ++changes_[{table.plan, leaf}].inserted;
   if (!with_carried) {
@@ -362,6 +366,7 @@ void RepairTransaction::insert(const RepairTable& table, std::size_t leaf,
 
 void RepairTransaction::commit(const std::map<const TablePlan*, std::string>& runs) {
   finish_copy();
+  failpoint("before repair record");
   for (const auto& [where, change] : changes_) {
     if (!rights_.recorded) break;
     const TablePlan& plan = *where.first;
@@ -373,10 +378,12 @@ void RepairTransaction::commit(const std::map<const TablePlan*, std::string>& ru
          plan.target, std::to_string(where.second), std::to_string(change.removed),
          std::to_string(change.inserted)});
   }
+  failpoint("after repair record");
   transaction_.commit();
 }
 
 void settle_repair(Connection& connection) {
+  failpoint("before settle");
   Transaction transaction(connection, "SET LOCAL synchronous_commit = on");
   // A transaction that has written nothing would not wait for the log.
   connection.execute("SELECT pg_current_xact_id()");

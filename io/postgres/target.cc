@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/model/failpoint.h"
+#include "engine/model/fingerprint.h"
 #include "engine/model/quote.h"
 #include "io/postgres/copy_stream.h"
 #include "io/postgres/rebuild.h"
@@ -9,24 +11,13 @@
 namespace sluice {
 namespace {
 
-constexpr int kServerVersionMin = 150000;
-
 // A lock for the short steps that must not run twice at the same time: installing the ledger, beginning a
 // run. Held by the transaction, so a pooler cannot strand it.
 constexpr const char* kExclusive = "SELECT pg_advisory_xact_lock(hashtext('sluice'))";
 
 void create_schema(Connection& connection, const std::string& schema) {
   if (connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = $1", {schema}).rows() > 0) return;
-  try {
-    connection.execute("CREATE SCHEMA " + quote_identifier(schema));
-  } catch (const Error& error) {
-    if (error.sqlstate() != "42501") throw;
-    throw Error(Fault::target_refused,
-                "no privilege to create schema " + quote_identifier(schema) + ": " + error.what(),
-                "run as the owner: GRANT CREATE ON DATABASE " + quote_identifier(connection.database()) +
-                    " TO " + quote_identifier(connection.user()))
-        .set_sqlstate(error.sqlstate());
-  }
+  connection.execute("CREATE SCHEMA " + quote_identifier(schema));
 }
 
 bool finished(RunState state) { return state != RunState::loading; }
@@ -63,46 +54,55 @@ void inherit_rebuilds(Connection& connection, const MigrationPlan& plan, const R
   inherited = merge_rebuilds(inherited, open);
 }
 
-// What an abandoned run created goes with it; what it found stays and is handled as asked. Of a complete
-// run only the tables that are loaded anew: the others may be in use.
 void give_up_run(Connection& connection, const MigrationPlan& plan, const RunRecord& run,
                  TableHandling handling, std::vector<Step>& inherited) {
   lock_run(connection, run.run_id);
   inherit_rebuilds(connection, plan, run, handling, inherited);
-  refuse_tables_of_later_runs(connection, run);
   std::vector<std::string> created;
-  for (const TableRecord& table : list_tables(connection, run.run_id)) {
-    const bool planned = std::any_of(plan.tables.begin(), plan.tables.end(),
-                                     [&](const TablePlan& next) { return next.target == table.target; });
-    if (!table.created || (finished(run.state) && !planned)) continue;
-    created.push_back(quote_qualified(plan.schema, table.target));
+  for (const std::string& table : tables_going_with(connection, plan, run)) {
+    created.push_back(quote_qualified(plan.schema, table));
   }
   drop_tables(connection, created);
   set_run_state(connection, run.run_id, RunState::superseded, "");
 }
 
+bool has_tables_of(const MigrationPlan& plan, const std::vector<TableRecord>& tables, std::string& shared) {
+  for (const TableRecord& table : tables) {
+    const bool planned = std::any_of(plan.tables.begin(), plan.tables.end(),
+                                     [&](const TablePlan& next) { return next.target == table.target; });
+    if (!planned) continue;
+    shared = quote_qualified(plan.schema, table.target);
+    return true;
+  }
+  return false;
+}
+
 // Two runs must never write to one table. A run that is under way, of whatever source, is in the way of
-// tables it shares; where the tables are to be replaced, it is given up, as are earlier ones.
+// tables it shares.
+void refuse_unfinished_run(Connection& connection, const MigrationPlan& plan, const std::string& given_up) {
+  for (const RunRecord& run : list_runs(connection)) {
+    if (run.run_id == given_up || run.schema != plan.schema) continue;
+    if (run.state == RunState::superseded || finished(run.state)) continue;
+    std::string shared;
+    if (!has_tables_of(plan, list_tables(connection, run.run_id), shared)) continue;
+    throw Error(
+        Fault::target_refused,
+        "an unfinished run from " + run.source + ", begun on " + run.started_at + " UTC, has table " + shared,
+        "finish that run first, or replace its tables with --table-handling drop");
+  }
+}
+
+// Where the tables are to be replaced, runs that have them are given up, finished or not.
 void give_up_runs_with_these_tables(Connection& connection, const MigrationPlan& plan, TableHandling handling,
                                     std::vector<Step>& inherited) {
+  if (handling == TableHandling::fail) return refuse_unfinished_run(connection, plan, {});
   for (const RunRecord& run : list_runs(connection)) {
     if (run.state == RunState::superseded || run.schema != plan.schema) continue;
-    const std::vector<TableRecord> tables = list_tables(connection, run.run_id);
-    const auto shared = std::find_if(tables.begin(), tables.end(), [&](const TableRecord& table) {
-      return std::any_of(plan.tables.begin(), plan.tables.end(),
-                         [&](const TablePlan& planned) { return planned.target == table.target; });
-    });
-    if (shared == tables.end()) continue;
-    if (handling != TableHandling::fail) {
-      lock_run(connection, run.run_id);
-      inherit_rebuilds(connection, plan, run, handling, inherited);
-      set_run_state(connection, run.run_id, RunState::superseded, "");
-    } else if (!finished(run.state)) {
-      throw Error(Fault::target_refused,
-                  "an unfinished run from " + run.source + ", begun on " + run.started_at +
-                      " UTC, has table " + quote_qualified(plan.schema, shared->target),
-                  "finish that run first, or replace its tables with --table-handling drop");
-    }
+    std::string shared;
+    if (!has_tables_of(plan, list_tables(connection, run.run_id), shared)) continue;
+    lock_run(connection, run.run_id);
+    inherit_rebuilds(connection, plan, run, handling, inherited);
+    set_run_state(connection, run.run_id, RunState::superseded, "");
   }
 }
 
@@ -114,6 +114,7 @@ std::string begin_run(Connection& connection, const RunRequest& request, std::ve
   give_up_runs_with_these_tables(connection, plan, request.handling, rebuild);
   if (plan.into_existing) {
     rebuild = merge_rebuilds(rebuild, make_way(connection, plan, request.handling, request.rebuild));
+    failpoint("after take down");
   } else {
     existing = clear_way(connection, plan, request.handling);
   }
@@ -124,18 +125,11 @@ std::string begin_run(Connection& connection, const RunRequest& request, std::ve
     try {
       connection.execute(request.create_table_sql[i]);
     } catch (Error& error) {
-      if (error.sqlstate() == "42501") {
-        throw Error(
-            Fault::target_refused,
-            "no privilege to create tables in schema " + quote_identifier(plan.schema) + ": " + error.what(),
-            "run as the owner: GRANT CREATE ON SCHEMA " + quote_identifier(plan.schema) + " TO " +
-                quote_identifier(connection.user()))
-            .set_sqlstate(error.sqlstate());
-      }
       error.where().table = quoted_name(plan.tables[i]);
       throw;
     }
   }
+  failpoint("after tables");
   RunRecord record;
   record.source = request.source;
   record.fingerprint = request.fingerprint;
@@ -145,37 +139,6 @@ std::string begin_run(Connection& connection, const RunRequest& request, std::ve
 }
 
 }  // namespace
-
-void check_readable(Connection& connection) {
-  if (connection.server_version() < kServerVersionMin) {
-    throw Error(Fault::target_refused,
-                "the server is PostgreSQL " + std::to_string(connection.server_version() / 10000) +
-                    ", and sluice needs 15 or later",
-                "upgrade the server");
-  }
-  const ReadScope scope(connection);
-  const std::string encoding = connection.execute("SELECT current_setting('server_encoding')").text(0, 0);
-  if (encoding != "UTF8") {
-    throw Error(Fault::target_refused, "the database's encoding is " + encoding + ", not UTF8",
-                "create one with: CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0");
-  }
-}
-
-void check_server(Connection& connection) {
-  check_readable(connection);
-  const ReadScope scope(connection);
-  const Result result =
-      connection.execute("SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')");
-  if (result.boolean(0, 0)) {
-    throw Error(Fault::target_refused, "the server is a standby and takes no writes",
-                "connect to the primary");
-  }
-  if (result.text(0, 1) == "on") {
-    // Only a default, but somebody's wish all the same.
-    throw Error(Fault::target_refused, "transactions are read-only by default on this connection",
-                "unset default_transaction_read_only for this role or database");
-  }
-}
 
 std::optional<ServerLog> server_log(Connection& connection) {
   const ReadScope scope(connection);
@@ -189,33 +152,64 @@ std::optional<ServerLog> server_log(Connection& connection) {
   }
 }
 
-OpenRun open_run(Connection& connection, const RunRequest& request) {
-  Transaction transaction(connection);
-  connection.execute(kExclusive);
-  install_ledger(connection);
+namespace {
+
+// REQUIRES: the two are not the same state.
+Error source_changed(const RunRecord& run, const std::string& fingerprint) {
+  const std::vector<std::string> differences = fingerprint_differences(run.fingerprint, fingerprint);
+  if (differences == std::vector<std::string>{"mtime"}) {
+    return Error(Fault::source_changed,
+                 "the source was written to at another time than the file that the run of " + run.started_at +
+                     " UTC began with",
+                 "if it is a copy, make it with cp -p or rsync -t, which keep that time; otherwise stop the "
+                 "writer and load again from the beginning with --restart");
+  }
+  return Error(Fault::source_changed,
+               "the source was written to since the run began on " + run.started_at + " UTC (it differs in " +
+                   joined(differences) + ")",
+               "put that state of it back and go on, or load again from the beginning with --restart; with "
+               "--snapshot copy --snapshot-file FILE an interrupted run goes on from a copy of its own");
+}
+
+}  // namespace
+
+std::vector<std::string> tables_going_with(Connection& connection, const MigrationPlan& plan,
+                                           const RunRecord& run) {
+  std::vector<std::string> going;
+  for (const TableRecord& table : list_tables(connection, run.run_id)) {
+    const bool planned = std::any_of(plan.tables.begin(), plan.tables.end(),
+                                     [&](const TablePlan& next) { return next.target == table.target; });
+    if (table.created && (!finished(run.state) || planned)) going.push_back(table.target);
+  }
+  return going;
+}
+
+RunChoice choose_run(Connection& connection, const RunRequest& request) {
   std::optional<RunRecord> same_plan;   // the newest run of this very plan
   std::optional<RunRecord> unfinished;  // the newest one that is not done, whatever its plan
   std::optional<RunRecord> newest;
   for (const RunRecord& run : list_runs(connection)) {
-    if (run.source != request.source || run.schema != request.plan->schema) continue;
-    if (run.state == RunState::superseded) continue;
+    if (run.schema != request.plan->schema || run.state == RunState::superseded) continue;
+    if (run.source != request.source) {
+      // A copy, perhaps on another host: what counts is what it holds. But the tables of a complete run,
+      // which may be in use, are not dropped for the sake of a file that has never been loaded by this name.
+      if (!same_state(run.fingerprint, request.fingerprint)) continue;
+      if (request.restart && finished(run.state)) continue;
+    }
     if (run.plan_hash == request.plan_hash) same_plan = run;
     if (!finished(run.state)) unfinished = run;
     newest = run;
   }
-  std::vector<Step> rebuild;
+  RunChoice choice;
   if (request.restart) {
     // What is meant is the run that would have gone on; without one, the last.
-    const std::optional<RunRecord>& meant = unfinished ? unfinished : same_plan ? same_plan : newest;
-    if (meant) give_up_run(connection, *request.plan, *meant, request.handling, rebuild);
+    choice.given_up = unfinished ? unfinished : same_plan ? same_plan : newest;
+    if (choice.given_up) refuse_tables_of_later_runs(connection, *choice.given_up);
     unfinished.reset();
     same_plan.reset();
   }
-  if (unfinished && unfinished->fingerprint != request.fingerprint) {
-    throw Error(Fault::source_changed,
-                "the source was written to since the run began on " + unfinished->started_at + " UTC",
-                "put that state of it back and go on, or load again from the beginning with --restart; with "
-                "--snapshot copy --snapshot-file FILE an interrupted run goes on from a copy of its own");
+  if (unfinished && !same_state(unfinished->fingerprint, request.fingerprint)) {
+    throw source_changed(*unfinished, request.fingerprint);
   }
   if (unfinished && unfinished->plan_hash != request.plan_hash) {
     throw Error(
@@ -223,21 +217,47 @@ OpenRun open_run(Connection& connection, const RunRequest& request) {
         "an unfinished run of " + unfinished->started_at + " UTC has another plan (other flags or version)",
         "repeat its flags to go on, or load again from the beginning with --restart");
   }
-  if (same_plan && same_plan->fingerprint == request.fingerprint) {
+  if (same_plan && same_state(same_plan->fingerprint, request.fingerprint)) {
     // Whoever asks for the tables to be replaced after a complete run wants another one.
     const bool again = finished(same_plan->state) && request.handling != TableHandling::fail;
     if (!again) {
-      transaction.commit();
-      return {same_plan->run_id, true, same_plan->state};
+      choice.resumed = same_plan;
+      return choice;
     }
   }
   if (same_plan && request.handling == TableHandling::fail) {
     throw Error(Fault::target_refused,
-                "this source was loaded on " + same_plan->started_at + " UTC and has changed since",
+                "this source was loaded on " + same_plan->started_at +
+                    " UTC and has changed since (it differs in " +
+                    joined(fingerprint_differences(same_plan->fingerprint, request.fingerprint)) + ")",
                 "load it anew with --restart or --table-handling drop");
   }
+  if (request.handling == TableHandling::fail) {
+    refuse_unfinished_run(connection, *request.plan, choice.given_up ? choice.given_up->run_id : "");
+  }
+  return choice;
+}
+
+OpenRun open_run(Connection& connection, const RunRequest& request) {
+  // Ranges that a crash takes back can be loaded again, but not a run that the ledger does not know any more.
+  Transaction transaction(connection, "SET LOCAL synchronous_commit = on");
+  connection.execute(kExclusive);
+  failpoint("before ledger");
+  install_ledger(connection);
+  failpoint("after ledger");
+  const RunChoice choice = choose_run(connection, request);
+  if (choice.resumed) {
+    transaction.commit();
+    return {choice.resumed->run_id, true, choice.resumed->state};
+  }
+  std::vector<Step> rebuild;
+  if (choice.given_up) {
+    give_up_run(connection, *request.plan, *choice.given_up, request.handling, rebuild);
+  }
   OpenRun run;
+  failpoint("before run");
   run.run_id = begin_run(connection, request, std::move(rebuild));
+  failpoint("after run");
   transaction.commit();
   return run;
 }
@@ -266,12 +286,28 @@ bool claim_step(Connection& connection, const std::string& run_id, std::size_t n
              .rows() > 0;
 }
 
+// Around the one statement that the step is about.
+void failpoint_of(const Step& step, bool before) {
+  if (step.rebuild) return failpoint(before ? "before put back" : "after put back");
+  switch (step.phase) {
+    case StepPhase::index:
+      return failpoint(before ? "before CREATE INDEX" : "after CREATE INDEX");
+    case StepPhase::constraint:
+      return failpoint(before ? "before ADD CONSTRAINT" : "after ADD CONSTRAINT");
+    case StepPhase::validate:
+      return failpoint(before ? "before VALIDATE" : "after VALIDATE");
+    case StepPhase::finish:  // setval, defaults, ANALYZE
+      return failpoint(before ? "before finish step" : "after finish step");
+    case StepPhase::view:
+      return failpoint(before ? "before CREATE VIEW" : "after CREATE VIEW");
+  }
+}
+
 // A refusal that says something about the object; anything else (a lost connection, a full disk) stops.
 bool is_refusal(const Error& error) { return error.fault() == Fault::target_refused; }
 
 }  // namespace
 
-// True when the table, found by the run, has what the step would make.
 bool is_there_already(Connection& connection, const TablePlan& found, const Step& step) {
   if (step.index) return has_index(connection, found, *step.index);
   if (step.object.kind != "default") return false;
@@ -279,16 +315,19 @@ bool is_there_already(Connection& connection, const TablePlan& found, const Step
     if (column.source != step.object.name) continue;
     return connection
         .execute(
-            "SELECT EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = $2 AND "
-            "atthasdef)",
-            {quoted_name(found), column.target})
+            "SELECT EXISTS (SELECT 1 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN "
+            "pg_namespace n "
+            "ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2 AND a.attname = $3 AND "
+            "a.atthasdef)",
+            {found.schema, found.target, column.target})
         .boolean(0, 0);
   }
   return false;
 }
 
 bool run_step(Connection& connection, const std::string& run_id, std::size_t number, const Step& step,
-              const TablePlan* found, Claim claim, const std::string& settings) {
+              const TablePlan* found, Claim claim, const std::string& settings,
+              const std::vector<TableId>& unfinished) {
   StepRecord record;
   record.object = step.object;
   Transaction transaction(connection, settings);
@@ -296,7 +335,9 @@ bool run_step(Connection& connection, const std::string& run_id, std::size_t num
   share_run(connection, run_id);
   if (!claim_step(connection, run_id, number, claim)) return false;
   const bool of_one_table = step.phase == StepPhase::index && !step.rebuild;
-  refuse_lost_ranges(connection, run_id, of_one_table ? std::optional(step.table) : std::nullopt);
+  refuse_lost_ranges(connection, run_id, of_one_table ? std::optional(step.table) : std::nullopt, unfinished);
+  // With a damaged table the run does not come to its end, and steps that others build on were left out.
+  if (unfinished.empty()) refuse_lost_steps(connection, run_id, step.phase, number);
   if (found != nullptr && is_there_already(connection, *found, step)) {
     record.object.created = true;
     record.object.reason = "was there already";
@@ -307,7 +348,9 @@ bool run_step(Connection& connection, const std::string& run_id, std::size_t num
   // The savepoint lets a refusal leave the claim in place.
   connection.execute("SAVEPOINT step");
   try {
+    failpoint_of(step, true);
     connection.execute(step.sql);
+    failpoint_of(step, false);
     record.object.created = true;
   } catch (const Error& error) {
     if (!is_refusal(error)) throw;
@@ -326,6 +369,7 @@ bool run_step(Connection& connection, const std::string& run_id, std::size_t num
     }
   }
   record_step(connection, run_id, number, record);
+  failpoint("after step record");
   transaction.commit();
   return true;
 }

@@ -15,8 +15,8 @@ namespace {
 // views, foreign tables.
 constexpr const char* kTables =
     "SELECT c.relname, c.relkind::text, c.relpersistence::text, EXISTS (SELECT 1 FROM pg_inherits i WHERE "
-    "i.inhparent = c.oid), row_security_active(c.oid), has_table_privilege(c.oid, 'INSERT'), "
-    "has_table_privilege(c.oid, 'SELECT') FROM pg_class c WHERE c.relnamespace = to_regnamespace($1) AND "
+    "i.inhparent = c.oid), row_security_active(c.oid), has_table_privilege(c.oid, 'SELECT') FROM pg_class c "
+    "WHERE c.relnamespace = to_regnamespace($1) AND "
     "c.relkind IN ('r', 'p', 'v', 'm', 'f') ORDER BY 1";
 
 // A domain says for its base type what a column says for its type, so the modifier comes from the last
@@ -130,7 +130,7 @@ void add_reading_obstacles(Connection& connection, const std::string& quoted, co
     add_obstacle(table, "row-level security of " + quoted + " hides rows from role " + user,
                  "compare as the owner of the table or a role with BYPASSRLS");
   }
-  if (kind == "r" && !result.boolean(row, 6)) {
+  if (kind == "r" && !result.boolean(row, 5)) {
     add_obstacle(table, "role " + user + " may not read " + quoted,
                  "run as its owner: GRANT SELECT ON " + quoted + " TO " + user);
   }
@@ -159,17 +159,6 @@ void read_tables(Connection& connection, TargetCatalog& catalog) {
     } else if (result.boolean(row, 3)) {
       add_obstacle(table, quoted + " has tables that inherit from it, whose rows would count as its own",
                    "ALTER TABLE ... NO INHERIT for the load");
-    }
-    if (kind == "r" && result.boolean(row, 4)) {
-      add_obstacle(table,
-                   "row-level security of " + quoted + " applies to role " +
-                       quote_identifier(connection.user()) + ", and COPY does not work under it",
-                   "load as the owner of the table or a role with BYPASSRLS, or ALTER TABLE " + quoted +
-                       " DISABLE ROW LEVEL SECURITY for the load");
-    }
-    if (kind == "r" && !(result.boolean(row, 5) && result.boolean(row, 6))) {
-      add_obstacle(table, "role " + quote_identifier(connection.user()) + " may not write and read " + quoted,
-                   "GRANT SELECT, INSERT ON " + quoted + " TO " + quote_identifier(connection.user()));
     }
     catalog.tables.emplace(table.name, std::move(table));
   }

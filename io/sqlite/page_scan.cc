@@ -364,6 +364,7 @@ class PageScan final : public Scan {
     if (!decode(record, payload, rowid)) [[unlikely]]
       return doubt(rowid), false;
     last_ = rowid;
+    last_row_ = rowid;
     any_ = true;
     return true;
   }
@@ -573,6 +574,7 @@ class PageScan final : public Scan {
     finish();
     Error error = connection_->corrupt(how);
     error.where().table = plan_->source;
+    if (last_row_) error.append("the last good row has rowid " + std::to_string(*last_row_));
     return error;
   }
 
@@ -601,6 +603,7 @@ class PageScan final : public Scan {
   std::size_t at_ = 0;
   std::size_t count_ = 0;
   std::int64_t upper_ = INT64_MAX;
+  std::optional<std::int64_t> last_row_;  // the last one delivered
   bool begun_ = false;
   bool skips_ = false;  // the first leaf of all, which may begin before the range
 

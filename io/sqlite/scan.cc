@@ -146,7 +146,7 @@ class StatementScan final : public Scan {
     if (steps_ > steps_max_ && code == SQLITE_ROW) refuse_circles();
     if (code != SQLITE_ROW) {
       done_ = true;
-      if (code != SQLITE_DONE) throw located(connection_->error(code));
+      if (code != SQLITE_DONE) throw after_last_row(located(connection_->error(code)));
       return std::nullopt;
     }
     const int count = static_cast<int>(cells_.size());
@@ -235,6 +235,17 @@ class StatementScan final : public Scan {
     error.where().table = plan_->source;
     return error;
   }
+  // How far the scan came, where the key is an integer: other cells are gone by now.
+  [[nodiscard]] Error after_last_row(Error error) const {
+    const bool rowid = plan_->row_key == RowKey::rowid;
+    if (steps_ <= 1 || (!rowid && plan_->row_key != RowKey::ordered_integer)) return error;
+    const Cell& key = rowid ? cells_.back() : cells_[plan_->key_columns[0]];
+    error.append("the last good row has " +
+                 (rowid ? std::string("rowid") : plan_->columns[plan_->key_columns[0]].source) + " " +
+                 std::to_string(key.integer()));
+    return error;
+  }
+
   [[noreturn]] void out_of_memory() {
     done_ = true;
     throw located(connection_->error(SQLITE_NOMEM));

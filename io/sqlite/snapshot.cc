@@ -12,6 +12,7 @@
 
 #include "io/sqlite/catalog.h"
 #include "io/sqlite/outline.h"
+#include "io/sqlite/page_sample.h"
 #include "io/sqlite/wal.h"
 
 namespace sluice {
@@ -83,6 +84,8 @@ Snapshot::Snapshot(const std::filesystem::path& file, std::size_t readers, Agree
   if (options_.origin) {
     fingerprint_ = options_.origin->fingerprint;
     file_bytes_ = options_.origin->bytes;
+  } else {
+    add_sample();
   }
   catalog_ = read_catalog(*spare_);
 }
@@ -195,15 +198,12 @@ void Snapshot::take_fingerprint() {
   }
 
   struct stat status {};
-  int moved = 0;
-  sqlite3_file_control(spare_->get(), "main", SQLITE_FCNTL_HAS_MOVED, &moved);
-  if (moved != 0 || stat(spare_->path().c_str(), &status) != 0) {
+  if (replaced() || stat(spare_->path().c_str(), &status) != 0) {
     throw Error(Fault::source_unreadable, path().string() + ": was replaced while it was being opened",
                 "try again when whoever replaces it is done");
   }
   const auto number = [](auto value) { return std::to_string(value); };
-  fingerprint_ = "dev=" + number(status.st_dev) + " ino=" + number(status.st_ino) +
-                 " size=" + number(file_bytes) + " mtime=" + number(status.st_mtim.tv_sec) + "." +
+  fingerprint_ = "size=" + number(file_bytes) + " mtime=" + number(status.st_mtim.tv_sec) + "." +
                  number(status.st_mtim.tv_nsec) + " page=" + number(header.page_bytes) +
                  " pages=" + number(pages) + " change=" + number(header.change_counter) +
                  " schema=" + number(schema) + " wal=" + tip.text();
@@ -216,6 +216,20 @@ void Snapshot::take_fingerprint() {
 
 std::uint64_t Snapshot::wal_bytes() const {
   return wal_ ? size_of(beside(spare_->path(), "-wal")).value_or(0) : 0;
+}
+
+// Not under the fence: it would keep writers out for as long as the disk takes. A checkpoint that comes in
+// between makes the fingerprint one of no state, as it makes the time in it one of the past.
+void Snapshot::add_sample() {
+  const DatabaseFile file(spare_->get());
+  fingerprint_ += " content=" + page_sample(file, file.header(path().string())) +
+                  " dev=" + std::to_string(stamp_.device) + " ino=" + std::to_string(stamp_.inode);
+}
+
+bool Snapshot::replaced() const {
+  int moved = 0;
+  sqlite3_file_control(spare_->get(), "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+  return moved != 0;
 }
 
 bool Snapshot::unchanged() const {

@@ -93,16 +93,19 @@ class Snapshot {
   // log with frames, WITHOUT ROWID, UTF-16, odd records): some 50 ns a row. No reader may be at work.
   void expect_rows(const TablePlan& plan, std::uint64_t rows) const;
 
-  // Which state this is, for the ledger: "dev=66307 ino=12 size=8192 mtime=... page=4096 pages=2 change=7
-  // schema=1 wal=none". Equal means surely unchanged. Different means only that it may have changed: a
-  // checkpoint is enough. mtime is there because the change counter of a WAL database stands still when
-  // a transaction does not touch the first page, and a clean close then removes the only other trace. (It
-  // is as fine as the file system's clock, some milliseconds.)
+  // Which state this is, for the ledger; engine/model/fingerprint.h has the format and how to compare. The
+  // same means unchanged. Different means only that it may have changed: a checkpoint is enough. mtime is
+  // there because the change counter of a WAL database stands still when a transaction does not touch the
+  // first page, and a clean close then removes the only other trace. (It is as fine as the file system's
+  // clock, some milliseconds.)
   [[nodiscard]] const std::string& fingerprint() const { return fingerprint_; }
   // False when the file's bytes were changed since, by something that takes no notice of SQLite's locks: a
   // copy over it, say. What was read meanwhile may then be a mixture. In WAL mode always true, because there
   // a checkpoint may change the file rightfully; a file replaced by renaming is another file and harmless.
   [[nodiscard]] bool unchanged() const;
+  // True when the path names another file by now, or none. This snapshot still reads the one that it opened,
+  // which is whole; but its user may think of the other.
+  [[nodiscard]] bool replaced() const;
   // Main file and WAL together, as they were when the snapshot was taken.
   [[nodiscard]] std::uint64_t file_bytes() const { return file_bytes_; }
   // The WAL beside the file as it is now; 0 where there is none, also beside a copy. Any thread. A
@@ -134,6 +137,7 @@ class Snapshot {
   void agree_in_wal_mode(Agreement agreement);
   bool begin_everywhere();
   void take_fingerprint();
+  void add_sample();
 
   ReaderOptions options_;
   // Declared in the order in which they may go: the control connection last, see the destructor.

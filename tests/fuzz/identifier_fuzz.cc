@@ -54,6 +54,28 @@ void check_quoting(std::string_view name) {
   fuzz::expect(inner == name, "a quoted name is the name");
 }
 
+// As the server reads it, whatever standard_conforming_strings says: backslashes mean something in E'...'
+// alone.
+void check_literal(std::string_view text) {
+  if (text.find('\0') != std::string_view::npos) return;  // neither server takes it
+  const std::string quoted = quote_literal(text);
+  const bool escapes = quoted.starts_with(" E'");
+  const std::size_t begin = escapes ? 3 : 1;
+  fuzz::expect(quoted.size() > begin && quoted[begin - 1] == '\'' && quoted.back() == '\'',
+               "texts stand in quotes");
+  std::string inner;
+  for (std::size_t i = begin; i + 1 < quoted.size(); ++i) {
+    fuzz::expect(escapes || quoted[i] != '\\', "a backslash asks for E");
+    const bool doubled = quoted[i] == '\'' || quoted[i] == '\\';
+    if (doubled) {
+      fuzz::expect(i + 2 < quoted.size() && quoted[i + 1] == quoted[i], "quotes and backslashes are doubled");
+      ++i;
+    }
+    inner += quoted[i];
+  }
+  fuzz::expect(inner == text, "a quoted text is the text");
+}
+
 void check_names(std::string_view name) {
   if (!valid_utf8(name)) return;
   const std::string made = shortened(name);
@@ -72,6 +94,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view text = fuzz::text_of(data, size);
   check_uuid(text);
   check_quoting(text);
+  check_literal(text);
   check_names(text);
   static_cast<void>(parse_boolean(text));
   return 0;

@@ -172,20 +172,6 @@ TEST_F(TargetCatalogTest, EachThingInTheWayIsNamed) {
   EXPECT_EQ(obstacles("heir"), "");
 }
 
-TEST_F(TargetCatalogTest, RowLevelSecurityAndMissingRightsCountForTheRoleThatAsks) {
-  target(
-      "DROP ROLE IF EXISTS reader; CREATE ROLE reader LOGIN; CREATE TABLE t (id integer);"
-      "CREATE TABLE mine (id integer); GRANT SELECT, INSERT ON t TO reader;"
-      "ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY all_rows ON t USING (true)");
-  EXPECT_TRUE(read().tables.at("t").obstacles.empty());  // as superuser
-  Connection reader(conninfo_ + " user=reader");
-  const TargetCatalog catalog = read_target_catalog(reader, "public");
-  ASSERT_EQ(catalog.tables.at("t").obstacles.size(), 1U);
-  EXPECT_TRUE(contains(catalog.tables.at("t").obstacles.front().what, "row-level security"));
-  ASSERT_EQ(catalog.tables.at("mine").obstacles.size(), 1U);
-  EXPECT_TRUE(contains(catalog.tables.at("mine").obstacles.front().resolve, "GRANT SELECT, INSERT"));
-}
-
 // ---- loading ----
 
 class DataOnlyTest : public ::testing::Test {

@@ -44,12 +44,6 @@ class Kill : public ::testing::Test {
     return {sluice_program(), "migrate", source_, target, "--jobs", "3", "--range-size", "4MB"};
   }
 
-  // The line "root <hex>  verified" of the summary.
-  static std::string root_in(const CommandResult& result) {
-    const std::size_t at = result.out.find("root ");
-    return at == std::string::npos ? "" : result.out.substr(at + 5, 32);
-  }
-
   static std::string value(const std::string& conninfo, const std::string& sql) {
     return query_value(conninfo, sql);
   }

@@ -209,6 +209,11 @@ CommandResult run_command(std::vector<std::string> argv, CommandOptions options)
   return RunningCommand(std::move(argv), std::move(options)).wait();
 }
 
+std::string root_in(const CommandResult& result) {
+  const std::size_t at = result.out.find("root ");
+  return at == std::string::npos ? std::string() : result.out.substr(at + 5, 32);
+}
+
 std::string sluice_program() { return binary_directory() + "/sluice"; }
 std::string generate_dataset_program() { return binary_directory() + "/generate_dataset"; }
 

@@ -89,6 +89,9 @@ class RunningCommand {
 // argv[0] is looked up in PATH.
 CommandResult run_command(std::vector<std::string> argv, CommandOptions options = {});
 
+// The root in what `sluice migrate` or `sluice verify` has printed; empty without one.
+std::string root_in(const CommandResult& result);
+
 // The programs of this build.
 std::string sluice_program();
 std::string generate_dataset_program();

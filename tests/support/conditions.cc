@@ -1,6 +1,8 @@
 #include "support/conditions.h"
 
 #include <chrono>
+#include <fstream>
+#include <iterator>
 #include <thread>
 
 namespace sluice::testing {
@@ -15,6 +17,13 @@ bool wait_until(const std::function<bool()>& condition) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   return false;
+}
+
+bool is_stopped(pid_t process) {
+  std::ifstream file("/proc/" + std::to_string(process) + "/stat");
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const std::size_t name_end = text.rfind(')');  // the name may hold one, too
+  return name_end != std::string::npos && text.substr(name_end, 3) == ") T";
 }
 
 }  // namespace sluice::testing

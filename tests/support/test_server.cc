@@ -19,9 +19,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// PostgreSQL refuses to run as root.
-constexpr const char* kUserWhenRoot = "postgres";
-
 constexpr const char* kDebianServers = "/usr/lib/postgresql";  // 15/bin, 16/bin, ...
 
 constexpr auto kPatience = 60s;  // a machine under sanitizers and full load is slow
@@ -45,18 +42,18 @@ std::filesystem::path find_binaries() {
   return newest;
 }
 
+std::string variable_of(int major) { return "SLUICE_TEST_POSTGRES" + std::to_string(major); }
+
+}  // namespace
+
 void give_to_server_user(const std::filesystem::path& folder) {
   if (geteuid() != 0) return;
-  const passwd* user = getpwnam(kUserWhenRoot);
+  const passwd* user = getpwnam(kServerUserWhenRoot);
   if (user == nullptr) throw std::runtime_error("as root the tests need a user named postgres");
   if (chown(folder.c_str(), user->pw_uid, user->pw_gid) != 0) {
     throw std::system_error(errno, std::generic_category(), folder);
   }
 }
-
-std::string variable_of(int major) { return "SLUICE_TEST_POSTGRES" + std::to_string(major); }
-
-}  // namespace
 
 std::optional<std::filesystem::path> binaries_of(int major) {
   if (const char* given = std::getenv(variable_of(major).c_str())) return given;
@@ -75,7 +72,7 @@ TestServer::TestServer(TestServerOptions options) : options_(std::move(options))
   if (options_.binaries.empty()) options_.binaries = find_binaries();
   give_to_server_user(folder_.path());
   CommandOptions as_server;
-  as_server.user = kUserWhenRoot;
+  as_server.user = kServerUserWhenRoot;
   as_server.directory = folder_.path();
   // Collation and character types as in the embedded server of `local:DIR`.
   const CommandResult made =
@@ -110,7 +107,7 @@ void TestServer::start() {
     argv.push_back(name + "=" + value);
   }
   CommandOptions as_server;
-  as_server.user = kUserWhenRoot;
+  as_server.user = kServerUserWhenRoot;
   as_server.directory = folder_.path();
   as_server.signal_when_we_die = SIGQUIT;  // the postmaster then ends its children, too
   postgres_.reset();

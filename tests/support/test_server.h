@@ -30,6 +30,12 @@ enum class Stop { fast, immediate };
 std::optional<std::filesystem::path> binaries_of(int major);
 std::string how_to_get(int major);
 
+// PostgreSQL and PgBouncer refuse to run as root.
+constexpr const char* kServerUserWhenRoot = "postgres";
+
+// As root: makes that user the owner. Otherwise nothing.
+void give_to_server_user(const std::filesystem::path& folder);
+
 // The server listens on a Unix socket in a temporary folder, and nowhere else. It does not fsync: this is the
 // right server for a killed process, and the wrong one for a power cut. As root it runs as the user postgres.
 //

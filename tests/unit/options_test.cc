@@ -178,12 +178,21 @@ TEST_F(OptionsTest, FlagsThatContradictEachOtherAreRefused) {
 }
 
 TEST_F(OptionsTest, EveryFlagReachesItsField) {
-  const MigrateOptions options =
-      migrate_options({"host=/tmp", "-j",        "7",         "--index-jobs",     "3",    "--range-size",
-                       "64MiB",     "--include", "a*,b?",     "--include",        "c",    "--exclude",
-                       "tmp_*",     "--schema",  "app",       "--table-handling", "drop", "--verify",
-                       "count",     "--dry-run", "--restart", "--progress",       "none", "--report",
-                       "out"});
+  const MigrateOptions options = migrate_options({"host=/tmp", "-j",
+                                                  "7",         "--index-jobs",
+                                                  "3",         "--range-size",
+                                                  "64MiB",     "--include",
+                                                  "a*,b?",     "--include",
+                                                  "c",         "--exclude",
+                                                  "tmp_*",     "--schema",
+                                                  "app",       "--table-handling",
+                                                  "drop",      "--verify",
+                                                  "count",     "--dry-run",
+                                                  "--restart", "--progress",
+                                                  "none",      "--report",
+                                                  "out",       "--metrics-file",
+                                                  "a.prom",    "--log-format",
+                                                  "json"});
   EXPECT_EQ(options.target, "host=/tmp");
   EXPECT_EQ(options.jobs, 7u);
   EXPECT_EQ(options.index_jobs, 3u);
@@ -197,6 +206,8 @@ TEST_F(OptionsTest, EveryFlagReachesItsField) {
   EXPECT_TRUE(options.restart);
   EXPECT_EQ(options.progress, ProgressMode::none);
   EXPECT_EQ(options.report_directory, "out");
+  EXPECT_EQ(options.metrics_file, "a.prom");
+  EXPECT_EQ(options.log_format, LogFormat::json);
   EXPECT_FALSE(options.memory.limited());
   EXPECT_EQ(std::get<StatusOptions>(parsed({"status", "dbname=x"})).target, "dbname=x");
 }
@@ -241,6 +252,8 @@ TEST_F(OptionsTest, EveryFlagIsAnEnvironmentVariable) {
   const Environment restart("SLUICE_RESTART", "false");
   const Environment progress("SLUICE_PROGRESS", "plain");
   const Environment report("SLUICE_REPORT", "there");
+  const Environment metrics("SLUICE_METRICS_FILE", "b.prom");
+  const Environment log("SLUICE_LOG_FORMAT", "json");
   const MigrateOptions options = migrate_options({});
   EXPECT_EQ(options.jobs, 5u);
   EXPECT_EQ(options.index_jobs, 6u);
@@ -254,6 +267,8 @@ TEST_F(OptionsTest, EveryFlagIsAnEnvironmentVariable) {
   EXPECT_FALSE(options.restart);
   EXPECT_EQ(options.progress, ProgressMode::plain);
   EXPECT_EQ(options.report_directory, "there");
+  EXPECT_EQ(options.metrics_file, "b.prom");
+  EXPECT_EQ(options.log_format, LogFormat::json);
 }
 
 TEST_F(OptionsTest, EveryFlagIsAKeyOfTheConfigurationFile) {
@@ -270,6 +285,8 @@ dry-run = true
 restart = false
 progress = "plain"
 report = "there"
+metrics-file = "b.prom"
+log-format = "json"
 )")});
   EXPECT_EQ(options.jobs, 5u);
   EXPECT_EQ(options.index_jobs, 6u);
@@ -283,6 +300,25 @@ report = "there"
   EXPECT_FALSE(options.restart);
   EXPECT_EQ(options.progress, ProgressMode::plain);
   EXPECT_EQ(options.report_directory, "there");
+  EXPECT_EQ(options.metrics_file, "b.prom");
+  EXPECT_EQ(options.log_format, LogFormat::json);
+}
+
+TEST_F(OptionsTest, TheFormatOfTheLogIsKnownBeforeTheRestIsUnderstood) {
+  const auto early = [](std::vector<const char*> words) {
+    words.insert(words.begin(), "sluice");
+    return early_log_format(static_cast<int>(words.size()), words.data());
+  };
+  EXPECT_EQ(early({}), LogFormat::text);
+  EXPECT_EQ(early({"bogus", "--log-format", "json"}), LogFormat::json);
+  EXPECT_EQ(early({"--log-format=json", "--bogus"}), LogFormat::json);
+  EXPECT_EQ(early({"migrate", "--log-format"}), LogFormat::text);
+  EXPECT_EQ(early({"migrate", "--log-format", "yaml"}), LogFormat::text);
+  EXPECT_EQ(early({"migrate", "--log-formats=json"}), LogFormat::text);
+  const Environment log("SLUICE_LOG_FORMAT", "json");
+  EXPECT_EQ(early({"migrate"}), LogFormat::json);
+  EXPECT_EQ(early({"migrate", "--log-format", "text"}), LogFormat::text);
+  EXPECT_EQ(std::get<StatusOptions>(parsed({"status", "dbname=x"})).log_format, LogFormat::json);
 }
 
 TEST_F(OptionsTest, CommandLineWinsOverEnvironmentWinsOverFile) {

@@ -3,8 +3,11 @@
 
 #include <atomic>
 #include <chrono>
+#include <fstream>
 #include <thread>
 
+#include "engine/model/fingerprint.h"
+#include "io/sqlite/page_sample.h"
 #include "io/sqlite/wal.h"
 #include "unit/sqlite_fixture.h"
 
@@ -213,6 +216,101 @@ TEST(Fingerprint, TellsAWalChangeThatLeftNoLogAndNoCounter) {
   // Closing checkpoints and deletes the log; the header's change counter stays as it was.
   Writer(folder / "a.db").run("UPDATE t SET x = 2");
   EXPECT_NE(fingerprint_of(folder / "a.db"), before);
+}
+
+// As cp -p and rsync -t do.
+void copy_with_time(const std::filesystem::path& from, const std::filesystem::path& to) {
+  std::filesystem::copy_file(from, to, std::filesystem::copy_options::overwrite_existing);
+  std::filesystem::last_write_time(to, std::filesystem::last_write_time(from));
+}
+
+TEST(Fingerprint, IsTheSameStateInACopyThatKeepsTheTimeAndInNoOther) {
+  const Folder folder;
+  const Folder elsewhere;
+  Writer(folder / "a.db").run("CREATE TABLE t(x); INSERT INTO t VALUES (1)");
+  const std::string original = fingerprint_of(folder / "a.db");
+  copy_with_time(folder / "a.db", elsewhere / "b.db");
+  EXPECT_NE(fingerprint_of(elsewhere / "b.db"), original) << "it is another file";
+  EXPECT_TRUE(same_state(original, fingerprint_of(elsewhere / "b.db")));
+  std::filesystem::copy_file(folder / "a.db", elsewhere / "c.db");
+  EXPECT_EQ(fingerprint_differences(original, fingerprint_of(elsewhere / "c.db")),
+            std::vector<std::string>{"mtime"});
+}
+
+TEST(Fingerprint, IsTheSameStateInACopyWithItsLog) {
+  const Folder folder;
+  const Folder elsewhere;
+  const Writer writer(folder / "a.db");
+  writer.run(
+      "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; CREATE TABLE t(x); INSERT INTO t VALUES (1)");
+  const std::string original = fingerprint_of(folder / "a.db");
+  for (const char* name : {"a.db", "a.db-wal"}) copy_with_time(folder / name, elsewhere / name);
+  EXPECT_TRUE(same_state(original, fingerprint_of(elsewhere / "a.db")));
+  // The log went on, and the main file did not.
+  writer.run("INSERT INTO t VALUES (2)");
+  for (const char* name : {"a.db", "a.db-wal"}) copy_with_time(folder / name, elsewhere / name);
+  EXPECT_EQ(fingerprint_differences(original, fingerprint_of(elsewhere / "a.db")),
+            std::vector<std::string>{"wal"});
+}
+
+// Two histories of one file, with size, counters and times that somebody has made alike.
+TEST(Fingerprint, TellsPagesThatDifferWhereAllElseIsMadeAlike) {
+  const Folder folder;
+  Writer(folder / "small.db").run("CREATE TABLE t(x); INSERT INTO t VALUES (zeroblob(40000))");
+  Writer(folder / "large.db").run("CREATE TABLE t(x); INSERT INTO t VALUES (zeroblob(8000000))");
+  const auto told = [&](const char* name, std::uint64_t page) {
+    const std::string before = fingerprint_of(folder / name);
+    copy_with_time(folder / name, folder / "other.db");
+    {
+      std::fstream file(folder / "other.db", std::ios::binary | std::ios::in | std::ios::out);
+      file.seekp(static_cast<std::streamoff>(page * 4096 + 2000));
+      file.put('x');
+    }
+    std::filesystem::last_write_time(folder / "other.db", std::filesystem::last_write_time(folder / name));
+    const auto differences = fingerprint_differences(before, fingerprint_of(folder / "other.db"));
+    EXPECT_TRUE(differences.empty() || differences == std::vector<std::string>{"content"});
+    return !differences.empty();
+  };
+  const std::uint64_t pages = std::filesystem::file_size(folder / "small.db") / 4096;
+  ASSERT_GT(pages, 5U);
+  ASSERT_LT(pages, 16U);
+  for (std::uint64_t page = 0; page < pages; ++page) EXPECT_TRUE(told("small.db", page)) << page;
+  const std::uint64_t last = std::filesystem::file_size(folder / "large.db") / 4096 - 1;
+  EXPECT_TRUE(told("large.db", 0));
+  EXPECT_TRUE(told("large.db", last));
+  EXPECT_TRUE(told("large.db", last / 2));
+  EXPECT_FALSE(told("large.db", last - 1)) << "a sample is not the whole file";
+}
+
+TEST(Fingerprint, CostsAsMuchForAHundredGigabytesAsForSome) {
+  const Folder folder;
+  Writer(folder / "huge.db").run("CREATE TABLE t(x)");
+  std::filesystem::resize_file(folder / "huge.db", std::uint64_t{100} << 30);  // a hole
+  const auto bytes_read = [] {
+    std::ifstream file("/proc/self/io");
+    std::string word;
+    std::uint64_t bytes = 0;
+    file >> word >> bytes;  // rchar
+    return bytes;
+  };
+  const SqliteConnection connection(folder / "huge.db", Access::read);
+  connection.execute("SELECT 1 FROM sqlite_schema");
+  const DatabaseFile file(connection.get());
+  const std::uint64_t before = bytes_read();
+  EXPECT_EQ(page_sample(file, file.header("huge.db")).size(), 16U);
+  EXPECT_LT(bytes_read() - before, 100U * 1024);
+}
+
+TEST(Snapshot, NoticesThatItsFileWasReplaced) {
+  const Folder folder;
+  Writer(folder / "a.db").run("CREATE TABLE t(x); INSERT INTO t VALUES (1)");
+  copy_with_time(folder / "a.db", folder / "b.db");
+  Snapshot snapshot(folder / "a.db", 1);
+  EXPECT_FALSE(snapshot.replaced());
+  std::filesystem::rename(folder / "b.db", folder / "a.db");
+  EXPECT_TRUE(snapshot.replaced());
+  EXPECT_TRUE(snapshot.unchanged()) << "what is open is still whole";
+  EXPECT_EQ(rows_of(snapshot, "t").size(), 1U);
 }
 
 TEST(Fingerprint, TellsAFileThatWasReplacedByItsCopy) {

@@ -62,6 +62,20 @@ const std::vector<Library> kLibraries = {
     {"openssl/", {"bench"}},  // to compare with
 };
 
+// Quotes around something that is put together have no business outside of engine/model/quote.h, which knows
+// what must be doubled. These are no SQL, or hold digits alone.
+struct QuotedElsewhere {
+  std::string_view file;
+  std::string_view part;  // of the line
+};
+
+const std::vector<QuotedElsewhere> kQuotedElsewhere = {
+    {"engine/plan/mapping.cc", "return string +"},      // a key of TOML
+    {"engine/translate/fragment.cc", "hex_of(bytes)"},  // hex digits
+    {"io/postgres/local_server.cc", ""},                // words for a shell, libpq and a configuration file
+    {"io/postgres/reject_record.cc", "rowid"},          // JSON
+};
+
 // Written so that this file passes its own test.
 const std::regex kMachinePath("/(home|work|root)/");
 const std::regex kToDo("//.*\\bTODO\\b");
@@ -108,6 +122,20 @@ std::string complaint_about(const std::string& file, const std::string& line) {
   if (to == from || contains(from->sees, kEverything) || contains(from->sees, to->folder)) return {};
   if (to->folder == kModel && from->folder != "datasets") return {};
   return "there is no arrow from " + std::string(from->folder) + " to " + std::string(to->folder);
+}
+
+// What is wrong with a line that puts quotes around a name or a text by itself; empty when it does not.
+std::string complaint_about_quotes(const std::string& file, const std::string& line) {
+  static const std::regex by_concatenation(R"rx((\\"|')" \+|\+=? "(\\"|'))rx");
+  static const std::regex by_format(
+      R"rx(\b(SELECT|FROM|WHERE|TABLE|INDEX|SCHEMA|COLUMN|CONSTRAINT|GRANT|COPY|SET)\b.*(\\"|')\{\}(\\"|'))rx");
+  if (file == "engine/model/quote.cc") return {};
+  if (!std::regex_search(line, by_concatenation) && !std::regex_search(line, by_format)) return {};
+  const bool elsewhere =
+      std::any_of(kQuotedElsewhere.begin(), kQuotedElsewhere.end(), [&](const QuotedElsewhere& known) {
+        return file == known.file && line.find(known.part) != std::string::npos;
+      });
+  return elsewhere ? "" : "quote_identifier() and quote_literal() put the quotes";
 }
 
 // ---- The source tree ----
@@ -168,6 +196,32 @@ TEST(Tidy, NamesTheMissingArrow) {
   EXPECT_EQ(about("engine/run/x.cc", "\"engine/load/y.h\""), "");
   EXPECT_EQ(about("tests/pg/x.cc", "\"support/query.h\""), "");
   EXPECT_EQ(about("engine/model/x.h", "<vector>"), "");
+}
+
+TEST(Tidy, EveryNameGoesThroughOneQuoting) {
+  for (const std::string& file : files_with(kSourceExtensions)) {
+    const Room* room = room_of(file);
+    // Where SQL is made. Consoles and tests speak other languages.
+    if (room == nullptr || contains(room->sees, kEverything) || room->folder == "datasets") continue;
+    const std::vector<std::string> lines = lines_of(file);
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+      EXPECT_EQ(complaint_about_quotes(file, lines[i]), "") << file << ":" << i + 1 << ": " << lines[i];
+    }
+  }
+}
+
+TEST(Tidy, SeesWhereSomebodyQuotesByHand) {
+  for (const char* line :
+       {R"(execute("DROP TABLE \"" + name + "\""))", R"(sql += " WHERE relname = '" + name + "'";)",
+        R"(sql += "'";)", R"(fmt::format("SELECT 1 FROM pg_class WHERE relname = '{}'", name))",
+        R"(fmt::format("GRANT SELECT ON \"{}\"", name))"}) {
+    EXPECT_NE(complaint_about_quotes("io/postgres/x.cc", line), "") << line;
+  }
+  for (const char* line : {R"(execute("DROP TABLE " + quote_identifier(name)))",
+                           R"("WHERE contype = 'f' AND conrelid = " + oid)",
+                           R"(fmt::format("--schema cannot be '{}'", schema))"}) {
+    EXPECT_EQ(complaint_about_quotes("io/postgres/x.cc", line), "") << line;
+  }
 }
 
 TEST(Tidy, EveryHeaderIsIncludedOnce) {

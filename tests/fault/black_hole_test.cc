@@ -1,0 +1,187 @@
+// A network that dies without a word, between a loader and a server that both live on. Each must notice by
+// itself: the loader, to connect again, and the server, whose session otherwise keeps the claim of a range.
+
+#include <gtest/gtest.h>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "fault/invariants.h"
+#include "fault/job.h"
+#include "support/command.h"
+#include "support/conditions.h"
+#include "support/network_namespace.h"
+#include "support/query.h"
+#include "support/temporary_directory.h"
+#include "support/test_server.h"
+
+namespace sluice::testing {
+namespace {
+
+using namespace std::chrono_literals;
+
+// The loader's end notices within this; what it sets for the server's end takes a minute, longer than a test
+// should.
+constexpr const char* kImpatient =
+    " connect_timeout=2 tcp_user_timeout=2000 keepalives_idle=1 keepalives_interval=1 keepalives_count=2";
+
+class BlackHole : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    alone_ = enter_network_namespace();
+    if (!alone_) return;
+    folder_ = new TemporaryDirectory();
+    source_ = (*folder_ / "source.sqlite").string();
+    const CommandResult made =
+        run_command({generate_dataset_program(), "three_tables", source_, "--rows", "200000", "--seed", "7"});
+    ASSERT_EQ(made.exit_status, 0) << made.err;
+    // In a namespace of our own every port is free.
+    server_ = new TestServer({.settings = {{"listen_addresses", "127.0.0.1"}}});
+    const std::string target = server_->create_database("undisturbed");
+    const CommandResult result = run_command(migrate(over_network("undisturbed"), "0"));
+    ASSERT_EQ(result.exit_status, 0) << result.err;
+    root_ = root_in(result);
+    picture_ = picture_of(target);
+    server_->create_database("undisturbed");  // room on the disk
+  }
+  static void TearDownTestSuite() {
+    delete server_;
+    delete folder_;
+  }
+
+  void SetUp() override {
+    if (!alone_) GTEST_SKIP() << "no network namespace to be had: that takes root";
+  }
+  void TearDown() override {
+    if (alone_) set_loopback(true);
+  }
+
+  static std::string over_network(const std::string& database) {
+    return "host=127.0.0.1 port=5432 user=postgres sslmode=disable dbname=" + database + kImpatient;
+  }
+
+  static std::vector<std::string> migrate(const std::string& target, const std::string& retry_for) {
+    return {sluice_program(), "migrate", source_,      target, "--range-size", "512KB",
+            "--jobs",         "3",       "--progress", "none", "--retry-for",  retry_for};
+  }
+
+  static bool wait_for_ranges(const std::string& target) {
+    return wait_until([&] {
+      return query_value(target, "SELECT to_regclass('sluice.work') IS NOT NULL") == "t" &&
+             std::stoi(query_value(target, "SELECT count(*) FROM sluice.work WHERE done")) >= 3;
+    });
+  }
+
+  static void expect_whole(const CommandResult& end, const std::string& target) {
+    EXPECT_EQ(end.exit_status, 0) << end.err;
+    EXPECT_EQ(root_in(end), root_);
+    EXPECT_EQ(violations(target), std::vector<std::string>());
+    EXPECT_EQ(picture_of(target), picture_);
+  }
+
+  static inline bool alone_ = false;
+  static inline TemporaryDirectory* folder_ = nullptr;
+  static inline TestServer* server_ = nullptr;
+  static inline std::string source_;
+  static inline std::string root_;
+  static inline std::string picture_;
+};
+
+TEST_F(BlackHole, OfAFewSecondsIsLivedThrough) {
+  const std::string target = server_->create_database("pulled");
+  RunningCommand running(migrate(over_network("pulled"), "60s"));
+  ASSERT_TRUE(wait_for_ranges(target));
+  set_loopback(false);
+  ASSERT_TRUE(wait_until([&] { return contains(running.err_so_far(), "trying again"); }))
+      << running.err_so_far();
+  std::this_thread::sleep_for(1s);
+  EXPECT_EQ(violations(target), std::vector<std::string>());
+  set_loopback(true);
+  const CommandResult& end = running.wait();
+  EXPECT_FALSE(end.timed_out);
+  expect_whole(end, target);
+}
+
+TEST_F(BlackHole, ThatLastsEndsWithinThePatienceAndTheSameCommandGoesOn) {
+  for (const auto& [retry_for, limit] : {std::pair<const char*, double>{"0", 8}, {"4s", 16}}) {
+    const std::string target = server_->create_database("cut");
+    RunningCommand running(migrate(over_network("cut"), retry_for));
+    ASSERT_TRUE(wait_for_ranges(target));
+    const auto pulled = std::chrono::steady_clock::now();
+    set_loopback(false);
+    const CommandResult& end = running.wait();
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - pulled).count();
+    std::printf("--retry-for %s: over after %.1f s\n", retry_for, seconds);
+    EXPECT_TRUE(end.exit_status == 5 || end.exit_status == 21) << end.exit_status << end.err;
+    EXPECT_LT(seconds, limit);
+    EXPECT_TRUE(contains(end.err, "run the same command again")) << end.err;
+    EXPECT_EQ(violations(target), std::vector<std::string>());
+    set_loopback(true);
+    expect_whole(run_command(migrate(over_network("cut"), "60s")), target);
+  }
+}
+
+// The seconds until the next keep-alive of each connection that ends at the server, as the kernel counts
+// them.
+std::vector<double> seconds_to_keep_alives() {
+  std::vector<double> seconds;
+  std::ifstream table("/proc/net/tcp");
+  std::string line;
+  std::getline(table, line);  // headings
+  while (std::getline(table, line)) {
+    std::istringstream fields(line);
+    std::string number, local, remote, state, queues, timer;
+    fields >> number >> local >> remote >> state >> queues >> timer;
+    if (!local.ends_with(":1538") || state != "01" || !timer.starts_with("02:"))
+      continue;  // 5432, established
+    seconds.push_back(static_cast<double>(std::stoul(timer.substr(3), nullptr, 16)) /
+                      static_cast<double>(sysconf(_SC_CLK_TCK)));
+  }
+  return seconds;
+}
+
+// Without what we set for the server's end, a session whose client is gone stays for two hours, and with it
+// the claim of its range. Between transactions it holds nothing, and has the server's own settings again.
+TEST_F(BlackHole, IsNoticedByTheServersEndWhereThatHoldsAClaim) {
+  const std::string target = server_->create_database("zombies");
+  RunningCommand running(migrate(over_network("zombies"), "0"));
+  ASSERT_TRUE(wait_for_ranges(target));
+  EXPECT_TRUE(wait_until([&] {
+    const std::vector<double> seconds = seconds_to_keep_alives();
+    return std::any_of(seconds.begin(), seconds.end(), [](double left) { return left <= 10.5; }) ||
+           !running.running();
+  }));
+  ASSERT_TRUE(running.running()) << "no connection had keep-alives of seconds";
+  set_loopback(false);
+  running.send(SIGKILL);
+  running.wait();
+  const auto zombies = [&] {
+    return query_value(target,
+                       "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND "
+                       "application_name = 'sluice' AND state <> 'idle'");
+  };
+  EXPECT_NE(zombies(), "0") << "the server cannot know yet";
+  if (shots(1) > 1) {
+    const auto pulled = std::chrono::steady_clock::now();
+    while (zombies() != "0" && std::chrono::steady_clock::now() - pulled < 100s)
+      std::this_thread::sleep_for(1s);
+    EXPECT_EQ(zombies(), "0");
+    std::printf("the server's sessions were gone after %.0f s\n",
+                std::chrono::duration<double>(std::chrono::steady_clock::now() - pulled).count());
+    set_loopback(true);
+  } else {
+    set_loopback(
+        true);  // the server's retransmissions now meet a machine that knows nothing of the connection
+  }
+  expect_whole(run_command(migrate(over_network("zombies"), "60s")), target);
+}
+
+}  // namespace
+}  // namespace sluice::testing

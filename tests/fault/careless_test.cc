@@ -1,0 +1,74 @@
+// Two processes at one range. The ledger's claim and its AND NOT done keep them from loading it twice;
+// without them rows are doubled, and the invariants of this suite say so.
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <string>
+#include <vector>
+
+#include "fault/job.h"
+#include "support/conditions.h"
+#include "support/query.h"
+
+namespace sluice::testing {
+namespace {
+
+class CarelessTest : public ::testing::Test {
+ protected:
+  CarelessTest() : job_(shared_job(JobKind::tables)) { job_.reset(); }
+
+  // Stops with a range's rows sent and not committed.
+  [[nodiscard]] RunningCommand begin_zombie(const std::string& program) const {
+    CommandOptions options = job_.options();
+    options.environment.emplace_back("SLUICE_FAILPOINT", "before work UPDATE:5:stop");
+    RunningCommand zombie(job_.command(program, 1), options);
+    EXPECT_TRUE(wait_until([&] { return is_stopped(zombie.pid()); }));
+    return zombie;
+  }
+
+  // Until it can do no more as long as the zombie stands in its way.
+  [[nodiscard]] bool comes_to_wait(RunningCommand& one) const {
+    return wait_until([&] {
+             return !one.running() ||
+                    query_value(
+                        job_.target(),
+                        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND "
+                        "wait_event_type = 'Lock'") != "0";
+           }) &&
+           one.running();
+  }
+
+  Job& job_;
+};
+
+TEST_F(CarelessTest, ARangeUnderWayInAProcessThatHangsIsWaitedForAndNotLoadedTwice) {
+  RunningCommand zombie = begin_zombie(sluice_faults_program());
+  RunningCommand other(job_.command(sluice_faults_program(), 1, "second report"), job_.options());
+  ASSERT_TRUE(comes_to_wait(other)) << other.wait().err;
+  job_.expect_sound();
+  zombie.send(SIGCONT);
+  job_.expect_complete(zombie.wait());
+  job_.expect_complete(other.wait());
+}
+
+TEST_F(CarelessTest, WithoutTheGuardsTheInvariantsFindItsRowsTwice) {
+  RunningCommand zombie = begin_zombie(sluice_careless_program());
+  RunningCommand other(job_.command(sluice_careless_program(), 1, "second report"), job_.options());
+  static_cast<void>(comes_to_wait(other));  // or comes to its end
+  zombie.send(SIGCONT);
+  zombie.wait();
+  other.wait();
+  EXPECT_NE(job_.violations_now(), std::vector<std::string>());
+}
+
+TEST_F(CarelessTest, WithoutTheGuardsTheInvariantsFindWhatTwoProcessesAtOnceDouble) {
+  RunningCommand one(job_.command(sluice_careless_program(), 1), job_.options());
+  RunningCommand two(job_.command(sluice_careless_program(), 1, "second report"), job_.options());
+  one.wait();
+  two.wait();
+  EXPECT_NE(job_.violations_now(), std::vector<std::string>());
+}
+
+}  // namespace
+}  // namespace sluice::testing

@@ -1,0 +1,46 @@
+#pragma once
+// Several processes with the same command at one job, of which one after the other is killed.
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "support/command.h"
+
+namespace sluice::testing {
+
+struct LoadersOptions {
+  std::size_t processes = 3;
+
+  // One of them, chosen at random, gets SIGKILL so long after the one before, and another takes its place.
+  std::chrono::milliseconds between_kills{100};
+
+  // After so many the rest is left in peace, so that every test ends.
+  std::size_t kills_max = 300;
+
+  // Of the choice: test_seed().
+  std::uint64_t seed = 0;
+
+  // Environment, directory and timeout of each process.
+  CommandOptions command{};
+
+  // Called after each kill, while the others go on.
+  std::function<void()> after_kill{};
+};
+
+struct LoadersResult {
+  std::size_t starts = 0;
+  std::size_t kills = 0;            // that hit a process which was still at work
+  std::vector<CommandResult> ends;  // of those that ended by themselves, in that order
+};
+
+// Until the first of them ends with status 0, which says that the job is complete. The others are then waited
+// for, and not killed. A process that ends with another status is replaced like one that was killed, and is
+// among the ends. `command` names the target, so it may lead through whatever the test has put in between.
+//
+// Call it from a thread that outlives the processes.
+LoadersResult load_with_kills(const std::vector<std::string>& command, const LoadersOptions& options);
+
+}  // namespace sluice::testing

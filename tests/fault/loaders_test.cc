@@ -1,0 +1,120 @@
+// Several processes at one job: every range is loaded once, whichever of them dies.
+
+#include "fault/loaders.h"
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <string>
+#include <vector>
+
+#include "fault/invariants.h"
+#include "fault/job.h"
+#include "support/conditions.h"
+#include "support/query.h"
+#include "support/seed.h"
+#include "support/temporary_directory.h"
+#include "support/test_server.h"
+#include "unit/sqlite_fixture.h"
+
+namespace sluice::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+class LoadersTest : public ::testing::Test {
+ protected:
+  // A million rows in two tables that refer to each other, wide enough that there is something to kill.
+  static void SetUpTestSuite() {
+    folder_ = new TemporaryDirectory();
+    source_ = *folder_ / "million.sqlite";
+    Writer(source_).run(
+        "CREATE TABLE owner (id INTEGER PRIMARY KEY, name TEXT NOT NULL);"
+        "CREATE TABLE item (id INTEGER PRIMARY KEY, owner INTEGER REFERENCES owner, note TEXT);"
+        "CREATE INDEX item_owner ON item (owner);"
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400000)"
+        "INSERT INTO owner SELECT i, printf('owner %080d', i) FROM n;"
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 600000)"
+        "INSERT INTO item SELECT i, i % 400000 + 1, printf('note %080d', i) FROM n");
+  }
+  static void TearDownTestSuite() { delete folder_; }
+
+  static std::vector<std::string> migrate(const fs::path& source, const std::string& target,
+                                          const std::vector<std::string>& more = {}) {
+    std::vector<std::string> words = {sluice_program(), "migrate", source, target,         "--progress",
+                                      "none",           "--jobs",  "1",    "--range-size", "64k"};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+
+  static inline TemporaryDirectory* folder_ = nullptr;
+  static inline fs::path source_;
+};
+
+TEST_F(LoadersTest, ThreeProcessesOfWhichOneDiesEveryTenthOfASecondLoadAMillionRowsOnce) {
+  const std::string undisturbed = shared_test_server().create_database("undisturbed");
+  const CommandResult alone = run_command(migrate(source_, undisturbed));
+  ASSERT_EQ(alone.exit_status, 0) << alone.err;
+  const std::string picture = picture_of(undisturbed);
+
+  const std::string target = shared_test_server().create_database("killed");
+  std::size_t kills_in_load = 0;
+  LoadersOptions options;
+  options.seed = test_seed();
+  options.after_kill = [&] {
+    for (const std::string& violation : violations(target)) ADD_FAILURE() << violation;
+    if (query_value(target, "SELECT to_regclass('sluice.work') IS NOT NULL") != "t") return;
+    const auto ranges =
+        query(target, "SELECT count(*) FILTER (WHERE done), count(*) FROM sluice.work").front();
+    if (ranges[0] != "0" && ranges[0] != ranges[1]) ++kills_in_load;
+  };
+  const LoadersResult result = load_with_kills(migrate(source_, target), options);
+  RecordProperty("kills", static_cast<int>(result.kills));
+  RecordProperty("kills_in_load", static_cast<int>(kills_in_load));
+  std::printf("%zu processes, %zu killed, %zu of them in the middle of the load\n", result.starts,
+              result.kills, kills_in_load);
+  EXPECT_GE(kills_in_load, 3U);
+  for (const CommandResult& end : result.ends) {
+    EXPECT_EQ(end.exit_status, 0) << end.err;
+    EXPECT_EQ(root_in(end), root_in(alone));
+  }
+  EXPECT_EQ(violations(target), std::vector<std::string>());
+  EXPECT_EQ(picture_of(target), picture);
+}
+
+TEST_F(LoadersTest, AnotherPlanAndAnotherSourceAreRefusedWhileTheyAreAtWork) {
+  const std::string target = shared_test_server().create_database("at_work");
+  CommandOptions options;
+  options.environment.emplace_back("SLUICE_FAILPOINT", "after range:3:stop");
+  std::vector<std::string> command = migrate(source_, target);
+  command.front() = sluice_faults_program();
+  std::vector<RunningCommand> loaders;
+  loaders.reserve(3);
+  while (loaders.size() < 3) loaders.emplace_back(command, options);
+  for (const RunningCommand& loader : loaders) {
+    ASSERT_TRUE(wait_until([&] { return is_stopped(loader.pid()); })) << loader.err_so_far();
+  }
+
+  const CommandResult other_plan = run_command(migrate(source_, target, {"--narrow-ints"}));
+  EXPECT_EQ(other_plan.exit_status, 2) << other_plan.err;
+  EXPECT_TRUE(
+      contains(other_plan.err, "has another plan (other flags or version); repeat its flags to go on"))
+      << other_plan.err;
+  const fs::path copy = *folder_ / "copy.sqlite";
+  fs::copy_file(source_, copy);
+  const CommandResult other_source = run_command(migrate(copy, target));
+  EXPECT_EQ(other_source.exit_status, 20) << other_source.err;
+  EXPECT_TRUE(contains(other_source.err, "an unfinished run from " + source_.string())) << other_source.err;
+  EXPECT_TRUE(contains(other_source.err, "finish that run first")) << other_source.err;
+  EXPECT_EQ(violations(target), std::vector<std::string>());
+
+  for (RunningCommand& loader : loaders) loader.send(SIGCONT);
+  for (RunningCommand& loader : loaders) {
+    EXPECT_EQ(loader.wait().exit_status, 0) << loader.wait().err;
+  }
+  EXPECT_EQ(violations(target), std::vector<std::string>());
+  EXPECT_EQ(query_value(target, "SELECT count(*) FROM item"), "600000");
+}
+
+}  // namespace
+}  // namespace sluice::testing

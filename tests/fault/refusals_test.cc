@@ -1,0 +1,310 @@
+// What a server does to its clients without being broken: timeouts, limits, administrators, a standby that
+// takes over.
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <filesystem>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "fault/invariants.h"
+#include "fault/job.h"
+#include "support/command.h"
+#include "support/conditions.h"
+#include "support/query.h"
+#include "support/temporary_directory.h"
+#include "support/test_server.h"
+
+namespace sluice::testing {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace std::chrono_literals;
+
+class Refusals : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    folder_ = new TemporaryDirectory();
+    source_ = (*folder_ / "source.sqlite").string();
+    const CommandResult made =
+        run_command({generate_dataset_program(), "three_tables", source_, "--rows", "150000", "--seed", "7"});
+    ASSERT_EQ(made.exit_status, 0) << made.err;
+    server_ = new TestServer();
+    const std::string target = server_->create_database("undisturbed");
+    const CommandResult result = run_command(migrate(target));
+    ASSERT_EQ(result.exit_status, 0) << result.err;
+    root_ = root_in(result);
+    picture_ = picture_of(target);
+    server_->create_database("undisturbed");  // room on the disk
+  }
+  static void TearDownTestSuite() {
+    delete server_;
+    delete folder_;
+  }
+
+  static std::vector<std::string> migrate(const std::string& target, const std::string& retry_for = "60s",
+                                          const std::vector<std::string>& more = {}) {
+    std::vector<std::string> words = {sluice_program(), "migrate",    source_, target,        "--range-size",
+                                      "512KB",          "--progress", "none",  "--retry-for", retry_for};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+
+  // Until ranges have arrived, so that what follows comes in the middle of the load.
+  static bool wait_for_ranges(const std::string& target, int ranges = 3) {
+    return wait_until([&] {
+      return query_value(target, "SELECT to_regclass('sluice.work') IS NOT NULL") == "t" &&
+             std::stoi(query_value(target, "SELECT count(*) FROM sluice.work WHERE done")) >= ranges;
+    });
+  }
+
+  static void expect_whole(const CommandResult& end, const std::string& target) {
+    EXPECT_EQ(end.exit_status, 0) << end.err;
+    EXPECT_EQ(root_in(end), root_);
+    EXPECT_EQ(violations(target), std::vector<std::string>());
+    EXPECT_EQ(picture_of(target), picture_);
+  }
+
+  // The same command once more.
+  static void expect_goes_on(const std::string& target) {
+    EXPECT_EQ(violations(target), std::vector<std::string>());
+    expect_whole(run_command(migrate(target)), target);
+  }
+
+  // Somebody who picks one of our sessions at random and does this to it: every 100 ms while rows are loaded,
+  // and then less often, because whoever ends the only session there is faster than it can read a table back
+  // can do so for ever.
+  class Administrator {
+   public:
+    Administrator(const TestServer& server, const std::string& database, const std::string& action)
+        : thread_([this, conninfo = server.conninfo(database), action] {
+            while (!over_) {
+              const bool loading =
+                  query_value(conninfo, "SELECT count(*) FROM sluice.work WHERE NOT done") != "0";
+              for (int i = 0; i < (loading ? 1 : 15) && !over_; ++i) std::this_thread::sleep_for(100ms);
+              hits_ += static_cast<int>(
+                  query(conninfo,
+                        "SELECT " + action +
+                            "(pid) FROM (SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
+                            "AND application_name = 'sluice' ORDER BY random() LIMIT 1) one")
+                      .size());
+            }
+          }) {}
+    ~Administrator() { leave(); }
+    int leave() {
+      over_ = true;
+      if (thread_.joinable()) thread_.join();
+      return hits_;
+    }
+
+   private:
+    std::atomic<bool> over_{false};
+    std::atomic<int> hits_{0};
+    std::thread thread_;
+  };
+
+  static inline TemporaryDirectory* folder_ = nullptr;
+  static inline TestServer* server_ = nullptr;
+  static inline std::string source_;
+  static inline std::string root_;
+  static inline std::string picture_;
+};
+
+// ---- timeouts that the database gives to every session ----
+
+class RefusalsTimeouts : public Refusals, public ::testing::WithParamInterface<const char*> {};
+
+// Without a retry: it must not happen at all. With every command, since each has statements of its own. Only
+// a session that idles can be ended: it is replaced, and in the moment before that is known this takes a
+// retry.
+TEST_P(RefusalsTimeouts, DoNotReachUs) {
+  const std::string setting = GetParam();
+  const bool idle = setting == "idle_session_timeout";
+  const bool of_17 = setting == "transaction_timeout";
+  std::unique_ptr<TestServer> newer;
+  if (of_17) {
+    const std::optional<fs::path> binaries = binaries_of(17);
+    if (!binaries) GTEST_SKIP() << how_to_get(17);
+    newer = std::make_unique<TestServer>(TestServerOptions{.binaries = *binaries});
+  }
+  TestServer& server = of_17 ? *newer : *server_;
+  const std::string target = server.create_database(setting);
+  execute(server.conninfo(),
+          "ALTER DATABASE " + setting + " SET " + setting + (idle ? " = '200ms'" : " = '40ms'"));
+  RunningCommand running(migrate(target, idle ? "60s" : "0"));
+  // Somebody reads a table that we write to and index, for longer than that.
+  ASSERT_TRUE(wait_for_ranges(server.conninfo(setting) + " options='-c " + setting + "=0'", 1));
+  execute(target, "BEGIN; SET LOCAL " + setting +
+                      " = 0; LOCK TABLE orders IN SHARE MODE; SET LOCAL "
+                      "statement_timeout = 0; SELECT pg_sleep(0.3); COMMIT");
+  const CommandResult& end = running.wait();
+  EXPECT_EQ(end.exit_status, 0) << end.err;
+  EXPECT_EQ(root_in(end), root_);
+  execute(target,
+          "BEGIN; SET LOCAL " + setting +
+              " = 0; UPDATE events SET id = -id WHERE id % 1000 = 7; DELETE FROM customers WHERE id = "
+              "(SELECT max(id) FROM customers) AND NOT EXISTS (SELECT FROM orders WHERE customer_id = "
+              "customers.id); COMMIT");
+  EXPECT_EQ(run_command({sluice_program(), "verify", source_, target}).exit_status, 4);
+  const CommandResult repaired =
+      run_command({sluice_program(), "verify", source_, target, "--repair", "--scan"});
+  EXPECT_EQ(repaired.exit_status, 0) << repaired.err;
+  EXPECT_EQ(run_command({sluice_program(), "status", target}).exit_status, 0);
+  execute(server.conninfo(), "ALTER DATABASE " + setting + " RESET ALL");
+  if (!of_17) {
+    EXPECT_EQ(picture_of(target), picture_);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Of, RefusalsTimeouts,
+                         ::testing::Values("statement_timeout", "lock_timeout",
+                                           "idle_in_transaction_session_timeout", "idle_session_timeout",
+                                           "transaction_timeout"),
+                         [](const auto& info) { return std::string(info.param); });
+
+// ---- no room ----
+
+TEST_F(Refusals, ARoleThatMayConnectTwiceLoadsOverTwoLanes) {
+  const std::string target = server_->create_database("role_limit");
+  execute(target,
+          "DROP ROLE IF EXISTS twice; CREATE ROLE twice LOGIN CONNECTION LIMIT 2; GRANT CREATE ON DATABASE "
+          "role_limit TO twice; GRANT CREATE ON SCHEMA public TO twice");
+  const std::string as_twice =
+      "host=" + server_->socket_directory().string() + " user=twice dbname=role_limit";
+  const CommandResult result = run_command(migrate(as_twice, "0", {"--jobs", "6"}));
+  EXPECT_TRUE(contains(result.err, "the server has room for 2 connections only")) << result.err;
+  expect_whole(result, target);
+}
+
+TEST_F(Refusals, AServerThatIsNearlyFullIsLoadedOverTheLanesThatAreLeft) {
+  TestServer small(
+      {.settings = {
+           {"max_connections", "8"}, {"superuser_reserved_connections", "3"}, {"max_wal_senders", "0"}}});
+  small.create_database("nearly");
+  execute(small.conninfo(), "CREATE ROLE plain LOGIN; ALTER DATABASE nearly OWNER TO plain");
+  execute(small.conninfo("nearly"), "ALTER SCHEMA public OWNER TO plain");
+  const std::string as_plain = "host=" + small.socket_directory().string() + " user=plain dbname=nearly";
+  const CommandResult few = run_command(migrate(as_plain, "0", {"--jobs", "8"}));
+  EXPECT_TRUE(contains(few.err, "the server has room for 5 connections only")) << few.err;
+  expect_whole(few, small.conninfo("nearly"));
+
+  // Not one is left: a clear line, and what would help.
+  std::vector<std::unique_ptr<RunningCommand>> guests;
+  for (int i = 0; i < 5; ++i) {
+    guests.push_back(std::make_unique<RunningCommand>(
+        std::vector<std::string>{"psql", "--no-psqlrc", "-d", as_plain, "-c", "SELECT pg_sleep(60)"}));
+  }
+  ASSERT_TRUE(wait_until([&] {
+    return query_value(small.conninfo(), "SELECT count(*) FROM pg_stat_activity WHERE usename = 'plain'") ==
+           "5";
+  }));
+  const CommandResult none = run_command(migrate(as_plain, "0"));
+  EXPECT_EQ(none.exit_status, 21) << none.err;
+  EXPECT_TRUE(contains(none.err, "[53300]")) << none.err;
+  EXPECT_TRUE(contains(none.err, "run the same command again")) << none.err;
+}
+
+// ---- administrators ----
+
+TEST_F(Refusals, SessionsThatAreEndedOneAfterTheOtherAreReplaced) {
+  const std::string target = server_->create_database("terminated");
+  RunningCommand running(migrate(target));
+  ASSERT_TRUE(wait_for_ranges(target, 1));
+  Administrator administrator(*server_, "terminated", "pg_terminate_backend");
+  while (running.running()) {
+    for (const std::string& violation : violations(target)) ADD_FAILURE() << violation;
+    std::this_thread::sleep_for(50ms);
+  }
+  const int ended = administrator.leave();
+  std::printf("%d sessions ended\n", ended);
+  EXPECT_GT(ended, 0);
+  expect_whole(running.wait(), target);
+}
+
+TEST_F(Refusals, ASessionThatIsEndedEndsARunWithoutRetriesWithStatus5) {
+  const std::string target = server_->create_database("ended");
+  RunningCommand running(migrate(target, "0"));
+  ASSERT_TRUE(wait_for_ranges(target));
+  execute(server_->conninfo(),
+          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'ended' AND "
+          "application_name = 'sluice'");
+  const CommandResult& end = running.wait();
+  EXPECT_EQ(end.exit_status, 5) << end.err;
+  EXPECT_TRUE(contains(end.err, "run the same command again")) << end.err;
+  expect_goes_on(target);
+}
+
+// That was somebody's will, so it is not tried again.
+TEST_F(Refusals, AStatementThatIsCancelledEndsTheRunWithStatus21) {
+  const std::string target = server_->create_database("cancelled");
+  RunningCommand running(migrate(target));
+  ASSERT_TRUE(wait_for_ranges(target));
+  Administrator administrator(*server_, "cancelled", "pg_cancel_backend");
+  const CommandResult& end = running.wait();
+  administrator.leave();
+  // A session that is between two statements takes no notice.
+  EXPECT_TRUE(end.exit_status == 21 || end.exit_status == 0) << end.exit_status << end.err;
+  if (end.exit_status != 0) {
+    EXPECT_TRUE(contains(end.err, "[57014]")) << end.err;
+  }
+  expect_goes_on(target);
+}
+
+TEST_F(Refusals, ADefaultOfReadOnlyStopsABeginAndNotARunUnderWay) {
+  const std::string target = server_->create_database("read_only");
+  RunningCommand running(migrate(target, "0"));
+  ASSERT_TRUE(wait_for_ranges(target));
+  execute(server_->conninfo(), "ALTER SYSTEM SET default_transaction_read_only = on");
+  execute(server_->conninfo(), "SELECT pg_reload_conf()");
+  const CommandResult& end = running.wait();
+  const CommandResult refused = run_command(migrate(target, "0"));
+  execute(server_->conninfo(), "BEGIN READ WRITE; SELECT 1; COMMIT");
+  run_command({"psql", "--no-psqlrc", "-d", server_->conninfo(), "-c",
+               "SET default_transaction_read_only = off", "-c",
+               "ALTER SYSTEM RESET default_transaction_read_only", "-c", "SELECT pg_reload_conf()"});
+  ASSERT_TRUE(wait_until([&] { return query_value(target, "SHOW default_transaction_read_only") == "off"; }));
+  EXPECT_EQ(refused.exit_status, 20) << refused.err;
+  EXPECT_TRUE(contains(refused.err, "read-only by default")) << refused.err;
+  expect_whole(end, target);
+}
+
+// ---- another server takes over ----
+
+TEST_F(Refusals, AStandbyThatIsPromotedGetsTheRestAndWhatItHadNotReceived) {
+  TestServer primary;
+  TestServer standby;
+  standby.stop();
+  fs::remove_all(standby.data_directory());
+  CommandOptions as_server;
+  as_server.user = kServerUserWhenRoot;
+  as_server.directory = standby.socket_directory();
+  const CommandResult copied =
+      run_command({primary.binaries() / "pg_basebackup", "--pgdata=data", "--write-recovery-conf",
+                   "--checkpoint=fast", "--no-sync", "--wal-method=stream", "--dbname=" + primary.conninfo()},
+                  as_server);
+  ASSERT_EQ(copied.exit_status, 0) << copied.err;
+  standby.start();
+
+  primary.create_database("moving");
+  const std::string target = "host=" + primary.socket_directory().string() + "," +
+                             standby.socket_directory().string() +
+                             " port=5432,5432 user=postgres dbname=moving target_session_attrs=read-write";
+  RunningCommand running(migrate(target, "60s"));
+  ASSERT_TRUE(wait_for_ranges(primary.conninfo("moving"), 10));
+  // Commits of this half second are acknowledged and never get there.
+  execute(standby.conninfo(), "ALTER SYSTEM SET primary_conninfo = ''");
+  execute(standby.conninfo(), "SELECT pg_reload_conf()");
+  std::this_thread::sleep_for(200ms);
+  primary.stop(Stop::immediate);
+  execute(standby.conninfo(), "SELECT pg_promote()");
+  const CommandResult& end = running.wait();
+  std::printf("%s", end.err.c_str());
+  expect_whole(end, standby.conninfo("moving"));
+}
+
+}  // namespace
+}  // namespace sluice::testing
