@@ -247,7 +247,7 @@ PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* e
   for (const TablePlan& table : planned.plan.tables) {
     if (table.extents.size() < 2 || (damage != nullptr && damage->of_table(table.source))) continue;
     try {
-      planned.snapshot->expect_rows(table, planned.facts.at(table.source).rows, 0);
+      planned.snapshot->expect_rows(table, planned.facts.at(table.source).rows);
     } catch (const Error& error) {
       if (damage == nullptr || !damage->note(error)) throw;
     }

@@ -131,6 +131,11 @@ class SqliteConnection {
   // stands in for them: rows can be read, but an order or a range by such a collation means nothing.
   [[nodiscard]] const std::set<std::string>& unknown_collations() const { return unknown_collations_; }
 
+  // The tables of which SQLite has searched for the rows of a range, and not read all: where the tree of a
+  // damaged table is not in order, a search passes rows over without an error.
+  void note_search(const std::string& table) const { searched_.insert(table); }
+  [[nodiscard]] bool has_searched(const std::string& table) const { return searched_.contains(table); }
+
   // Why SQLite cannot run the statement: "no such function: foo()", say; empty when it can. The statement is
   // compiled and not run, so anything may be asked. Throws Error for what is not about the statement.
   [[nodiscard]] std::string obstacle_to(const std::string& sql) const;
@@ -155,6 +160,7 @@ class SqliteConnection {
   // Names of functions with a stand-in; those borrow their names from here.
   mutable std::set<std::string> stand_ins_;
   mutable std::set<std::string> stand_in_calls_;  // "iif(2)", as SQLite prints them in programs
+  mutable std::set<std::string> searched_;
   std::function<bool()> stop_;
   mutable std::optional<std::uint64_t> schema_steps_left_;  // only while the schema is being read
   DatabaseHandle database_;                                 // after what its callbacks use

@@ -123,6 +123,7 @@ class StatementScan final : public Scan {
         cells_(cells_per_row(plan)) {
     const StatementHandle encoding = connection.prepare("PRAGMA main.encoding");
     if (connection.step(encoding) && text_of(encoding, 0) != "UTF-8") ill_formed_.resize(cells_.size());
+    if (!std::holds_alternative<WholeTable>(extent)) connection.note_search(plan.source);
     int parameter = 0;
     const auto bind_next = [&](const Cell& value) { bind_value(connection, statement_, ++parameter, value); };
     if (const auto* range = std::get_if<RowidRange>(&extent)) {
@@ -281,12 +282,6 @@ std::unique_ptr<Scan> TableSource::scan(const TablePlan& plan, const Extent& ext
     error.where().table = plan.source;
     throw;
   }
-}
-
-bool reads_pages(const SqliteConnection& connection, const TablePlan& plan) {
-  return std::all_of(plan.extents.begin(), plan.extents.end(), [&](const Extent& extent) {
-    return scan_pages(connection, plan, extent, scan_through_sql, nullptr) != nullptr;
-  });
 }
 
 std::string scan_query(const SqliteConnection& connection, const TablePlan& plan, const Extent& extent) {

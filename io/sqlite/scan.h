@@ -37,9 +37,6 @@ class TableSource final : public Source {
 std::unique_ptr<Scan> scan_through_sql(const SqliteConnection& connection, const TablePlan& plan,
                                        const Extent& extent, RowMemory* memory = nullptr);
 
-// Whether TableSource reads the pages of all extents of the plan itself.
-bool reads_pages(const SqliteConnection& connection, const TablePlan& plan);
-
 // The query behind a scan, with a parameter for every bound. Throws Error (internal) for an extent that
 // does not fit the table.
 std::string scan_query(const SqliteConnection& connection, const TablePlan& plan, const Extent& extent);

@@ -87,12 +87,11 @@ class Snapshot {
   [[nodiscard]] std::vector<ForeignKeyCheck> check_foreign_keys(const SourceTable& table,
                                                                 std::size_t reader) const;
 
-  // Throws Error (source_unreadable) when the table, of which the extents of the plan were read, has another
-  // number of rows when it is read as a whole: its tree is not in order then, and searching for the bounds of
-  // a range passes rows over. The reader of pages sees disorder by itself, so this costs nothing but where
-  // SQL has read (a log with frames, WITHOUT ROWID, UTF-16, ranges of few rowids): some 50 ns a row. Counts
-  // as its reader.
-  void expect_rows(const TablePlan& plan, std::uint64_t rows, std::size_t reader) const;
+  // Throws Error (source_unreadable) when the table, which was read in ranges, has another number of rows
+  // when it is read as a whole: its tree is not in order then, and searching for the bounds of a range passes
+  // rows over. The reader of pages sees disorder by itself, so this costs nothing but where SQL has read (a
+  // log with frames, WITHOUT ROWID, UTF-16, odd records): some 50 ns a row. No reader may be at work.
+  void expect_rows(const TablePlan& plan, std::uint64_t rows) const;
 
   // Which state this is, for the ledger; engine/model/fingerprint.h has the format and how to compare. The
   // same means unchanged. Different means only that it may have changed: a checkpoint is enough. mtime is

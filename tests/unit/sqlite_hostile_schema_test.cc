@@ -125,9 +125,9 @@ TEST_F(HostileSchemaTest, MayNotTakeMoreThanAValueMayHave) {
   EXPECT_TRUE(reading(path(), "t").starts_with("i1 tone")) << reading(path(), "t");
 }
 
-// Pages that point at the pages above them: to the depth that SQLite follows, more rows than anyone can wait
-// for. Byte offsets are those of a page of 512 bytes.
-TEST_F(HostileSchemaTest, EndsWherePagesLeadInCircles) {
+// Pages that are there again and again: to the depth that SQLite follows, more rows than anyone can wait for.
+// Byte offsets are those of a page of 512 bytes.
+TEST_F(HostileSchemaTest, EndsWherePagesMakeMoreRowsThanTheFileHolds) {
   for (const bool without_rowid : {false, true}) {
     std::filesystem::remove(path());
     {
@@ -147,21 +147,27 @@ TEST_F(HostileSchemaTest, EndsWherePagesLeadInCircles) {
       for (std::size_t i = 0; i < size; ++i) value = value << 8 | static_cast<unsigned char>(bytes[at + i]);
       return value;
     };
-    // Every child of every interior page, but for the first of each, becomes the root's.
+    // Every child of an interior page becomes the next interior page: as many rows as the product of all
+    // their children. (A page that points to itself is deeper than twenty levels at once, which SQLite sees.)
     const std::size_t root = 2;
     const char kind = without_rowid ? 2 : 5;
-    std::size_t changed = 0;
+    std::vector<std::size_t> interior;
     for (std::size_t page = root; page <= bytes.size() / 512; ++page) {
-      const std::size_t at = (page - 1) * 512;
-      if (bytes[at] != kind || page == root) continue;
-      const std::size_t cells = number_at(at + 3, 2);
-      for (std::size_t cell = 1; cell < cells; ++cell) {
-        const std::size_t child = at + number_at(at + 12 + 2 * cell, 2);
-        bytes.replace(child, 4, std::string("\0\0\0", 3) + static_cast<char>(root));
-        ++changed;
-      }
+      if (bytes[(page - 1) * 512] == kind) interior.push_back(page);
     }
-    ASSERT_GT(changed, 10U);
+    ASSERT_EQ(interior.front(), root);
+    ASSERT_GE(interior.size(), 6U);
+    for (std::size_t i = 0; i + 1 < 6; ++i) {
+      const std::size_t at = (interior[i] - 1) * 512;
+      const auto lead = [&](std::size_t child) {
+        bytes.replace(child, 4,
+                      std::string("\0\0", 2) + static_cast<char>(interior[i + 1] >> 8) +
+                          static_cast<char>(interior[i + 1]));
+      };
+      lead(at + 8);
+      for (std::size_t cell = 0; cell < number_at(at + 3, 2); ++cell)
+        lead(at + number_at(at + 12 + 2 * cell, 2));
+    }
     put_bytes(path(), bytes);
     const auto began = steady_clock::now();
     const std::string said = reading(path(), "t");

@@ -239,6 +239,34 @@ TEST_F(PageScanTest, IsNotLedPastRowsByAPointerIntoALaterRow) {
   EXPECT_EQ(course.size(), 4U) << "three rows and the error";
 }
 
+// A key above two leaves that is too large sends the search for the end of a range and for the begin of the
+// next one past rows of the second leaf: neither range delivers them.
+TEST_F(PageScanTest, SeesRowsThatNoRangeWouldDeliver) {
+  make(
+      "PRAGMA page_size=4096; CREATE TABLE t(id INTEGER PRIMARY KEY, x);"
+      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400) "
+      "INSERT INTO t SELECT i * 1000, printf('%0200d', i) FROM n");
+  connection_.reset();
+  std::string bytes = bytes_of(path());
+  std::size_t root = 4096;
+  while (bytes[root] != 5) root += 4096;
+  const auto cell = root + (static_cast<unsigned char>(bytes[root + 12]) << 8) +
+                    static_cast<unsigned char>(bytes[root + 13]) + 4;
+  // Its rowid, some 19,000, is a varint of three bytes; 2,048 more are two rows.
+  bytes[cell + 1] = static_cast<char>(bytes[cell + 1] + 16);
+  put_bytes(path(), bytes);
+  open();
+  const TablePlan planned = plan("t");
+  const auto extents = extents_of(outline_of(*connection_, table_named(catalog_, "t")));
+  ASSERT_GT(extents.size(), 2U);
+  std::size_t errors = 0;
+  for (const Extent& extent : extents) {
+    const auto directly = pages(planned, extent);
+    if (directly != nullptr && course_of(*directly).back() == "error") ++errors;
+  }
+  EXPECT_GT(errors, 0U);
+}
+
 // "page 7 + 3: 0a instead of 0d", for the first few.
 std::string differences_of(const std::string& bytes, const std::string& whole) {
   std::string text;
