@@ -42,7 +42,8 @@ bool same_time(std::string_view left_text, std::string_view right_text) {
   const std::optional<Time> left = time_of(left_text);
   const std::optional<Time> right = time_of(right_text);
   if (!left || !right || left->seconds != right->seconds) return left_text == right_text;
-  const auto [coarse, fine] = std::minmax(left->nanoseconds, right->nanoseconds);
+  const std::int64_t coarse = std::min(left->nanoseconds, right->nanoseconds);
+  const std::int64_t fine = std::max(left->nanoseconds, right->nanoseconds);
   if (coarse == fine) return true;
   constexpr std::array<std::int64_t, 4> kGrains = {100, 1'000, 1'000'000, 1'000'000'000};
   return std::any_of(kGrains.begin(), kGrains.end(),
