@@ -508,7 +508,8 @@ Findings run_case(const TortureCase& torture, const std::string& target, const A
       findings.expect("status in the report", torture.status == 0 ? "verified" : "rejected", found);
     }
     compare_target(torture, target, findings);
-  } else if (torture.before.empty() && !torture.leaves_tables && (torture.status == 2 || torture.status == 10)) {
+  } else if (torture.before.empty() && !torture.leaves_tables &&
+             (torture.status == 2 || torture.status == 10)) {
     // Stopped before the first row: and before the first table.
     std::set<std::string> left;
     for (const QueryRow& row : query(target, kColumns)) left.insert(*row[0]);
