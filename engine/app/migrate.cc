@@ -103,7 +103,6 @@ class Migration {
     }
     try {
       const int exit_status = run_to_the_end();
-      if (exit_status == 0 || exit_status == 3) remove_copy();
       end_metrics(exit_status);
       return exit_status;
     } catch (const Error& error) {
@@ -158,7 +157,9 @@ class Migration {
     refuse_what_is_in_the_way();
     if (options_.dry_run) return 0;
     begin();
-    return finish();
+    const int exit_status = finish();
+    if (exit_status == 0 || exit_status == 3) remove_copy();
+    return exit_status;
   }
 
   void end_metrics(int exit_status) {

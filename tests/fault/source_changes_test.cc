@@ -206,6 +206,10 @@ TEST_F(SourceChanges, ARunThatWasKilledGoesOnFromItsKeptCopyWhateverBecameOfTheS
     const std::vector<std::string> keeping = {"--snapshot", "copy", "--snapshot-file", kept()};
     kill_one(keeping);
     EXPECT_TRUE(fs::exists(kept()));
+    std::vector<std::string> looking = keeping;
+    looking.emplace_back("--dry-run");
+    EXPECT_EQ(run_command(migrate(looking)).exit_status, 0);
+    EXPECT_TRUE(fs::exists(kept())) << "a dry run has brought nothing to its end";
     change(1);
     const CommandResult again = run_command(migrate(keeping));
     EXPECT_EQ(again.exit_status, 0) << again.err;
