@@ -170,7 +170,7 @@ class Execution {
   [[nodiscard]] std::vector<TableId> damaged_tables() const {
     std::vector<TableId> tables;
     for (const TablePlan& table : plan_.tables) {
-      if (work_.damage->of_table(table.source)) tables.push_back(table.id);
+      if (damaged(static_cast<std::size_t>(table.id))) tables.push_back(table.id);
     }
     return tables;
   }

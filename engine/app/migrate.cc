@@ -317,10 +317,11 @@ class Migration {
 
   void begin() {
     Connection& connection = *connections_.front();
+    const RunRequest wanted = request();
     // When the answer to its COMMIT got lost, the second time finds the run that the first one began.
     run_ = retries_.run([&] {
       try {
-        return open_run(connection, request());
+        return open_run(connection, wanted);
       } catch (Error& error) {
         // Somebody uses the tables. To queue for their locks again and again would hold up everybody behind
         // us.
@@ -447,7 +448,7 @@ class Migration {
       if (!table.leaves) continue;
       report_.tables[i].digest = to_hex(table.leaves->root());
       if (!table.comparison) continue;
-      report_.tables[i].verified = table.comparison->level != Level::count && table.comparison->equal;
+      report_.tables[i].verified = table.comparison->verified();
       if (table.comparison->equal) continue;
       const auto [text, count] = describe_difference(
           *connections_.front(), plan_.tables[i], table.range_pointers(), *table.leaves, *table.comparison);
@@ -529,7 +530,7 @@ class Migration {
       ranges.push_back(table.range_pointers());
       leaves.push_back(std::move(*table.leaves));
       compared.push_back(std::move(*table.comparison));
-      report_.tables[i].verified = compared[i].level != Level::count && compared[i].equal;
+      report_.tables[i].verified = compared[i].verified();
       if (!compared[i].note.empty() && options_.verify == VerifyMode::server) {
         console_.note({.message = fmt::format("table {}: {}", plan_.tables[i].source, compared[i].note),
                        .table = plan_.tables[i].source});

@@ -50,6 +50,9 @@ struct TableComparison {
   std::vector<std::uint64_t> differing_rows;  // the target's in each of these; then about as many
   Digest root_source;
   std::optional<Digest> root_target;  // of a full read-back
+
+  // Equal, and the values were looked at.
+  [[nodiscard]] bool verified() const { return level != Level::count && equal; }
 };
 
 struct ReadBackOptions {

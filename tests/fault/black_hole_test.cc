@@ -15,6 +15,7 @@
 
 #include "fault/invariants.h"
 #include "fault/job.h"
+#include "fault/undisturbed.h"
 #include "support/command.h"
 #include "support/conditions.h"
 #include "support/network_namespace.h"
@@ -32,28 +33,14 @@ using namespace std::chrono_literals;
 constexpr const char* kImpatient =
     " connect_timeout=2 tcp_user_timeout=2000 keepalives_idle=1 keepalives_interval=1 keepalives_count=2";
 
-class BlackHole : public ::testing::Test {
+class BlackHole : public UndisturbedTest {
  protected:
   static void SetUpTestSuite() {
     alone_ = enter_network_namespace();
     if (!alone_) return;
-    folder_ = new TemporaryDirectory();
-    source_ = (*folder_ / "source.sqlite").string();
-    const CommandResult made =
-        run_command({generate_dataset_program(), "three_tables", source_, "--rows", "200000", "--seed", "7"});
-    ASSERT_EQ(made.exit_status, 0) << made.err;
     // In a namespace of our own every port is free.
-    server_ = new TestServer({.settings = {{"listen_addresses", "127.0.0.1"}}});
-    const std::string target = server_->create_database("undisturbed");
-    const CommandResult result = run_command(migrate(over_network("undisturbed"), "0"));
-    ASSERT_EQ(result.exit_status, 0) << result.err;
-    root_ = root_in(result);
-    picture_ = picture_of(target);
-    server_->create_database("undisturbed");  // room on the disk
-  }
-  static void TearDownTestSuite() {
-    delete server_;
-    delete folder_;
+    make("200000", {.settings = {{"listen_addresses", "127.0.0.1"}}});
+    load_undisturbed(migrate(over_network("undisturbed"), "0"));
   }
 
   void SetUp() override {
@@ -72,26 +59,7 @@ class BlackHole : public ::testing::Test {
             "--jobs",         "3",       "--progress", "none", "--retry-for",  retry_for};
   }
 
-  static bool wait_for_ranges(const std::string& target) {
-    return wait_until([&] {
-      return query_value(target, "SELECT to_regclass('sluice.work') IS NOT NULL") == "t" &&
-             std::stoi(query_value(target, "SELECT count(*) FROM sluice.work WHERE done")) >= 3;
-    });
-  }
-
-  static void expect_whole(const CommandResult& end, const std::string& target) {
-    EXPECT_EQ(end.exit_status, 0) << end.err;
-    EXPECT_EQ(root_in(end), root_);
-    EXPECT_EQ(violations(target), std::vector<std::string>());
-    EXPECT_EQ(picture_of(target), picture_);
-  }
-
   static inline bool alone_ = false;
-  static inline TemporaryDirectory* folder_ = nullptr;
-  static inline TestServer* server_ = nullptr;
-  static inline std::string source_;
-  static inline std::string root_;
-  static inline std::string picture_;
 };
 
 TEST_F(BlackHole, OfAFewSecondsIsLivedThrough) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "fault/invariants.h"
+#include "fault/undisturbed.h"
 #include "support/command.h"
 #include "support/conditions.h"
 #include "support/query.h"
@@ -25,26 +26,12 @@ namespace fs = std::filesystem;
 
 constexpr std::uint64_t kMega = std::uint64_t{1} << 20;
 
-class DiskFull : public ::testing::Test {
+class DiskFull : public UndisturbedTest {
  protected:
   static void SetUpTestSuite() {
     if (!SmallDisk::available()) return;
-    folder_ = new TemporaryDirectory();
-    source_ = (*folder_ / "source.sqlite").string();
-    const CommandResult made =
-        run_command({generate_dataset_program(), "three_tables", source_, "--rows", "200000", "--seed", "7"});
-    ASSERT_EQ(made.exit_status, 0) << made.err;
-    server_ = new TestServer();
-    const std::string target = server_->create_database("undisturbed");
-    const CommandResult result = run_command(migrate(target, {}));
-    ASSERT_EQ(result.exit_status, 0) << result.err;
-    root_ = root_in(result);
-    picture_ = picture_of(target);
-    server_->create_database("undisturbed");  // room on the disk
-  }
-  static void TearDownTestSuite() {
-    delete server_;
-    delete folder_;
+    make("200000");
+    load_undisturbed(migrate(server_->conninfo("undisturbed"), {}));
   }
 
   void SetUp() override {
@@ -73,20 +60,9 @@ class DiskFull : public ::testing::Test {
     execute(server_->conninfo(), "DROP TABLESPACE \"" + name + "\"");
   }
 
-  static void expect_whole(const std::string& target) {
-    EXPECT_EQ(violations(target), std::vector<std::string>());
-    EXPECT_EQ(picture_of(target), picture_);
-  }
-
   static std::uint64_t ranges_done(const std::string& target) {
     return std::stoull(query_value(target, "SELECT count(*) FROM sluice.work WHERE done"));
   }
-
-  static inline TemporaryDirectory* folder_ = nullptr;
-  static inline TestServer* server_ = nullptr;
-  static inline std::string source_;
-  static inline std::string root_;
-  static inline std::string picture_;
 };
 
 TEST_F(DiskFull, OfTheTargetEndsWithStatus21AndTheSameCommandGoesOn) {

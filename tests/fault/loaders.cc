@@ -1,10 +1,17 @@
 #include "fault/loaders.h"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <csignal>
+#include <cstdio>
 #include <memory>
 #include <random>
 #include <thread>
+
+#include "fault/invariants.h"
+#include "support/query.h"
+#include "support/seed.h"
 
 namespace sluice::testing {
 
@@ -50,6 +57,30 @@ LoadersResult load_with_kills(const std::vector<std::string>& command, const Loa
   }
   for (std::unique_ptr<RunningCommand>& loader : loaders) result.ends.push_back(loader->wait());
   return result;
+}
+
+void expect_loaded_under_kills(const std::vector<std::string>& command, const std::string& target,
+                               const std::string& root, std::size_t kills_in_load_min) {
+  std::size_t kills_in_load = 0;
+  LoadersOptions options;
+  options.seed = test_seed();
+  options.after_kill = [&] {
+    for (const std::string& violation : violations(target)) ADD_FAILURE() << violation;
+    if (query_value(target, "SELECT to_regclass('sluice.work') IS NOT NULL") != "t") return;
+    const auto ranges =
+        query(target, "SELECT count(*) FILTER (WHERE done), count(*) FROM sluice.work").front();
+    if (ranges[0] != "0" && ranges[0] != ranges[1]) ++kills_in_load;
+  };
+  const LoadersResult result = load_with_kills(command, options);
+  ::testing::Test::RecordProperty("kills", static_cast<int>(result.kills));
+  ::testing::Test::RecordProperty("kills_in_load", static_cast<int>(kills_in_load));
+  std::printf("%zu processes, %zu killed, %zu of them in the middle of the load\n", result.starts,
+              result.kills, kills_in_load);
+  EXPECT_GE(kills_in_load, kills_in_load_min);
+  for (const CommandResult& end : result.ends) {
+    EXPECT_EQ(end.exit_status, 0) << end.err;
+    EXPECT_EQ(root_in(end), root);
+  }
 }
 
 }  // namespace sluice::testing

@@ -43,4 +43,10 @@ struct LoadersResult {
 // Call it from a thread that outlives the processes.
 LoadersResult load_with_kills(const std::vector<std::string>& command, const LoadersOptions& options);
 
+// The same with three processes and test_seed(), of a command that loads into `target` (by whatever way).
+// After each kill the target is looked at for violations, and in the end everybody must have ended with
+// status 0 and `root`, after as many kills in the middle of the load.
+void expect_loaded_under_kills(const std::vector<std::string>& command, const std::string& target,
+                               const std::string& root, std::size_t kills_in_load_min);
+
 }  // namespace sluice::testing

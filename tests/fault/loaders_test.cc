@@ -58,26 +58,7 @@ TEST_F(LoadersTest, ThreeProcessesOfWhichOneDiesEveryTenthOfASecondLoadAMillionR
   const std::string picture = picture_of(undisturbed);
 
   const std::string target = shared_test_server().create_database("killed");
-  std::size_t kills_in_load = 0;
-  LoadersOptions options;
-  options.seed = test_seed();
-  options.after_kill = [&] {
-    for (const std::string& violation : violations(target)) ADD_FAILURE() << violation;
-    if (query_value(target, "SELECT to_regclass('sluice.work') IS NOT NULL") != "t") return;
-    const auto ranges =
-        query(target, "SELECT count(*) FILTER (WHERE done), count(*) FROM sluice.work").front();
-    if (ranges[0] != "0" && ranges[0] != ranges[1]) ++kills_in_load;
-  };
-  const LoadersResult result = load_with_kills(migrate(source_, target), options);
-  RecordProperty("kills", static_cast<int>(result.kills));
-  RecordProperty("kills_in_load", static_cast<int>(kills_in_load));
-  std::printf("%zu processes, %zu killed, %zu of them in the middle of the load\n", result.starts,
-              result.kills, kills_in_load);
-  EXPECT_GE(kills_in_load, 3U);
-  for (const CommandResult& end : result.ends) {
-    EXPECT_EQ(end.exit_status, 0) << end.err;
-    EXPECT_EQ(root_in(end), root_in(alone));
-  }
+  expect_loaded_under_kills(migrate(source_, target), target, root_in(alone), 3);
   EXPECT_EQ(violations(target), std::vector<std::string>());
   EXPECT_EQ(picture_of(target), picture);
 }

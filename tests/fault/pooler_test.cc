@@ -231,25 +231,9 @@ TEST_F(PoolerTest, ThreeLoadersOfWhichOneDiesEveryTenthOfASecondLoadAMillionRows
   const Loaded million = make(400'000, 600'000);
   const std::string target = server_->create_database("three");
   const Pooler pooler(*server_, {.pool_size = 4});
-  std::size_t kills_in_load = 0;
-  LoadersOptions options;
-  options.seed = test_seed();
-  options.after_kill = [&] {
-    for (const std::string& violation : violations(target)) ADD_FAILURE() << violation;
-    if (query_value(target, "SELECT to_regclass('sluice.work') IS NOT NULL") != "t") return;
-    const auto ranges =
-        query(target, "SELECT count(*) FILTER (WHERE done), count(*) FROM sluice.work").front();
-    if (ranges[0] != "0" && ranges[0] != ranges[1]) ++kills_in_load;
-  };
-  const LoadersResult result = load_with_kills(
-      migrate(pooler.conninfo("three"), {"--jobs", "2", "--range-size", "256k"}, million), options);
-  std::printf("%zu processes, %zu killed, %zu of them in the middle of the load\n", result.starts,
-              result.kills, kills_in_load);
-  EXPECT_GE(kills_in_load, 1U);
-  for (const CommandResult& end : result.ends) {
-    EXPECT_EQ(end.exit_status, 0) << end.err;
-    EXPECT_EQ(root_in(end), million.root);
-  }
+  expect_loaded_under_kills(
+      migrate(pooler.conninfo("three"), {"--jobs", "2", "--range-size", "256k"}, million), target,
+      million.root, 1);
   expect_whole(target, million);
 }
 

@@ -13,6 +13,7 @@
 
 #include "fault/invariants.h"
 #include "fault/job.h"
+#include "fault/undisturbed.h"
 #include "support/command.h"
 #include "support/conditions.h"
 #include "support/query.h"
@@ -25,25 +26,11 @@ namespace {
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 
-class Refusals : public ::testing::Test {
+class Refusals : public UndisturbedTest {
  protected:
   static void SetUpTestSuite() {
-    folder_ = new TemporaryDirectory();
-    source_ = (*folder_ / "source.sqlite").string();
-    const CommandResult made =
-        run_command({generate_dataset_program(), "three_tables", source_, "--rows", "150000", "--seed", "7"});
-    ASSERT_EQ(made.exit_status, 0) << made.err;
-    server_ = new TestServer();
-    const std::string target = server_->create_database("undisturbed");
-    const CommandResult result = run_command(migrate(target));
-    ASSERT_EQ(result.exit_status, 0) << result.err;
-    root_ = root_in(result);
-    picture_ = picture_of(target);
-    server_->create_database("undisturbed");  // room on the disk
-  }
-  static void TearDownTestSuite() {
-    delete server_;
-    delete folder_;
+    make("150000");
+    load_undisturbed(migrate(server_->conninfo("undisturbed")));
   }
 
   static std::vector<std::string> migrate(const std::string& target, const std::string& retry_for = "60s",
@@ -52,21 +39,6 @@ class Refusals : public ::testing::Test {
                                       "512KB",          "--progress", "none",  "--retry-for", retry_for};
     words.insert(words.end(), more.begin(), more.end());
     return words;
-  }
-
-  // Until ranges have arrived, so that what follows comes in the middle of the load.
-  static bool wait_for_ranges(const std::string& target, int ranges = 3) {
-    return wait_until([&] {
-      return query_value(target, "SELECT to_regclass('sluice.work') IS NOT NULL") == "t" &&
-             std::stoi(query_value(target, "SELECT count(*) FROM sluice.work WHERE done")) >= ranges;
-    });
-  }
-
-  static void expect_whole(const CommandResult& end, const std::string& target) {
-    EXPECT_EQ(end.exit_status, 0) << end.err;
-    EXPECT_EQ(root_in(end), root_);
-    EXPECT_EQ(violations(target), std::vector<std::string>());
-    EXPECT_EQ(picture_of(target), picture_);
   }
 
   // The same command once more.
@@ -106,12 +78,6 @@ class Refusals : public ::testing::Test {
     std::atomic<int> hits_{0};
     std::thread thread_;
   };
-
-  static inline TemporaryDirectory* folder_ = nullptr;
-  static inline TestServer* server_ = nullptr;
-  static inline std::string source_;
-  static inline std::string root_;
-  static inline std::string picture_;
 };
 
 // ---- timeouts that the database gives to every session ----

@@ -48,15 +48,6 @@ class Kill : public ::testing::Test {
     return query_value(conninfo, sql);
   }
 
-  // Until a few of the hundred ranges are done, so that what follows comes in the middle of the load however
-  // busy the machine is.
-  static bool wait_for_first_ranges(const std::string& conninfo) {
-    return wait_until([&] {
-      return value(conninfo, "SELECT to_regclass('sluice.work') IS NOT NULL") == "t" &&
-             std::stoi(value(conninfo, "SELECT count(*) FROM sluice.work WHERE done")) >= 3;
-    });
-  }
-
   // The source's rows, each once, and a ledger that says the same.
   static void expect_complete(const std::string& conninfo) {
     std::uint64_t rows = 0;
@@ -81,7 +72,7 @@ class Kill : public ::testing::Test {
     std::vector<std::string> command = migrate(target_);
     command.insert(command.end(), wishes.begin(), wishes.end());
     RunningCommand running(command);
-    EXPECT_TRUE(wait_for_first_ranges(target_));
+    EXPECT_TRUE(wait_for_ranges(target_));
     holder_.emplace(target_);
     holder_->execute("BEGIN; LOCK TABLE events, orders, customers IN SHARE MODE");  // COPY waits
     running.send(SIGINT);
@@ -160,7 +151,7 @@ TEST_F(Kill, AnInterruptLetsRangesFinishAndTheSameCommandGoesOn) {
   ASSERT_FALSE(root_.empty());
   const std::string target = server_->create_database("interrupted");
   RunningCommand running(migrate(target));
-  ASSERT_TRUE(wait_for_first_ranges(target));
+  ASSERT_TRUE(wait_for_ranges(target));
   running.send(SIGINT);
   const CommandResult stopped = running.wait();
   EXPECT_EQ(stopped.exit_status, 5) << stopped.err;
@@ -176,7 +167,7 @@ TEST_F(Kill, AServerThatCrashesMidLoadAndComesBackIsLoadedByTheSameProcess) {
   ASSERT_FALSE(root_.empty());
   const std::string target = server_->create_database("survived");
   RunningCommand running(migrate(target));
-  ASSERT_TRUE(wait_for_first_ranges(target));
+  ASSERT_TRUE(wait_for_ranges(target));
   server_->stop(Stop::immediate);
   server_->start();
   const CommandResult result = running.wait();
@@ -192,7 +183,7 @@ TEST_F(Kill, AServerThatStaysAwayForLongerThanThePatienceEndsInStatusFive) {
   std::vector<std::string> command = migrate(target);
   command.insert(command.end(), {"--retry-for", "1s"});
   RunningCommand running(command);
-  ASSERT_TRUE(wait_for_first_ranges(target));
+  ASSERT_TRUE(wait_for_ranges(target));
   server_->stop(Stop::immediate);
   const CommandResult gone = running.wait();
   server_->start();
@@ -226,7 +217,7 @@ TEST_F(Kill, AServerThatCrashesMidLoadEndsInStatusFiveWithoutRetriesAndIsLoadedE
   std::vector<std::string> command = migrate(target);
   command.insert(command.end(), {"--retry-for", "0"});
   RunningCommand running(command);
-  ASSERT_TRUE(wait_for_first_ranges(target));
+  ASSERT_TRUE(wait_for_ranges(target));
   server_->stop(Stop::immediate);
   const CommandResult crashed = running.wait();
   server_->start();

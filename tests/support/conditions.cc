@@ -5,6 +5,8 @@
 #include <iterator>
 #include <thread>
 
+#include "support/query.h"
+
 namespace sluice::testing {
 
 bool contains(const std::string& text, const std::string& part) {
@@ -17,6 +19,13 @@ bool wait_until(const std::function<bool()>& condition) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   return false;
+}
+
+bool wait_for_ranges(const std::string& conninfo, int ranges) {
+  return wait_until([&] {
+    return query_value(conninfo, "SELECT to_regclass('sluice.work') IS NOT NULL") == "t" &&
+           std::stoi(query_value(conninfo, "SELECT count(*) FROM sluice.work WHERE done")) >= ranges;
+  });
 }
 
 bool is_stopped(pid_t process) {

@@ -13,6 +13,10 @@ bool contains(const std::string& text, const std::string& part);
 // process does: no test waits for a fixed time.
 bool wait_until(const std::function<bool()>& condition);
 
+// Until so many ranges of a run are done, so that what follows comes in the middle of the load however busy
+// the machine is. As wait_until() otherwise.
+bool wait_for_ranges(const std::string& conninfo, int ranges = 3);
+
 // Whether that process is stopped, as by SIGSTOP.
 bool is_stopped(pid_t process);
 
