@@ -22,6 +22,8 @@ int exit_status_of(Fault fault) {
     case Fault::commits_lost:
     case Fault::interrupted:
       return 5;
+    case Fault::store:
+      return 40;
     case Fault::internal:
       break;
   }
@@ -50,6 +52,8 @@ std::string_view name_of(Fault fault) {
       return "interrupted";
     case Fault::output:
       return "output";
+    case Fault::store:
+      return "file store";
     case Fault::internal:
       break;
   }

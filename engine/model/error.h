@@ -27,6 +27,7 @@ enum class Fault : std::uint8_t {
   commits_lost,        // 5: a crash of the server took back what it had confirmed; load it again
   interrupted,         // 5: the user asked to stop
   output,              // 2: the report folder or another file of ours cannot be written
+  store,               // 40: the file store refused a file, is full or cannot be reached
   internal,            // 70: a bug in sluice
 };
 

@@ -39,8 +39,9 @@ const std::vector<Room> kRooms = {
     {"io/wire", {}},
     {"io/sqlite", {}},
     {"io/postgres", {"io/wire", "verify"}},
-    {"io/archive", {}},
+    {"io/archive", {"io/wire", "io/store", "verify"}},
     {"io/store", {}},
+    {"engine/offload", {"io/wire", "io/store", "io/archive"}},
     {"verify", {"io/wire"}},
     {"datasets", {}},  // its files test the engine, so it shares no code with it, not even the model
     {"bench", {kEverything}},
@@ -59,7 +60,8 @@ const std::vector<Library> kLibraries = {
     {"oneapi/", {"engine/run"}},
     {"zstd.h", {"io/archive"}},
     {"xxhash.h", {"verify"}},
-    {"openssl/", {"bench"}},  // to compare with
+    {"openssl/", {"io/store", "bench", "tests"}},
+    {"curl/", {"io/store"}},
 };
 
 // Quotes around something that is put together have no business outside of engine/model/quote.h, which knows
