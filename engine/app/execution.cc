@@ -52,13 +52,13 @@ class Execution {
         stop_(stop),
         lanes_of_work_(work.connections.size()),
         executed_(executed),
-        graph_({load_limit(), work.index_jobs, 1, work.index_jobs, work.index_jobs, 1, work.jobs}),
-        budget_(first()) {
+        graph_({load_limit(), work.index_jobs, 1, work.index_jobs, work.index_jobs, 1, work.jobs}) {
     executed_.tables.resize(plan_.tables.size());
     read_backs_.resize(plan_.tables.size());
   }
 
   void run() {
+    work_.retries->run([&] { budget_.emplace(first()); });
     const std::vector<WorkRecord> ranges =
         work_.retries->run([&] { return list_work(first(), work_.run_id); });
     const std::vector<StepRecord> steps =
@@ -232,7 +232,7 @@ class Execution {
     if (must_wait_for_repair(step)) return JobEnd::done;
     const bool index = step.phase == StepPhase::index;
     const PhaseClock::Share share(index ? index_clock_ : constraint_clock_);
-    const StepBudget::Grant grant(budget_, graph_.in_use(kind_of(step.phase)));
+    const StepBudget::Grant grant(*budget_, graph_.in_use(kind_of(step.phase)));
     const bool done = run_step(*work_.connections[lane], work_.run_id, number, step, found, claim,
                                grant.settings(), damaged_tables());
     if (!done && claim == Claim::skip_locked) return JobEnd::postponed;
@@ -373,7 +373,7 @@ class Execution {
   std::vector<Lane> lanes_;
   std::vector<std::unique_ptr<TableReadBack>> read_backs_;
   JobGraph graph_;
-  StepBudget budget_;
+  std::optional<StepBudget> budget_;  // once the server was asked
 
   PhaseClock load_clock_;
   PhaseClock index_clock_;

@@ -206,6 +206,22 @@ TEST_F(ConnectionCut, ACommitWhoseAnswerIsLostIsNotDoneTwice) {
   fire_all(all);
 }
 
+// Everything that is asked before the first range, and some of what follows, one transaction after the other:
+// each has its own place in the program, and each must be tried again there.
+TEST_F(ConnectionCut, AnyOfTheFirstTransactionsMayBeLost) {
+  std::vector<Shot> all;
+  for (int occurrence = 2; occurrence <= 41; ++occurrence) {
+    Shot shot;
+    shot.number = 800000 + all.size();
+    shot.retry_for = "20s";
+    shot.trigger.after_text = "BEGIN ISOLATION";
+    shot.trigger.occurrence = occurrence;
+    shot.trigger.direction = occurrence % 2 == 0 ? Direction::to_client : Direction::to_server;
+    all.push_back(shot);
+  }
+  fire_all(all);
+}
+
 // What the migration above does not have: rows that are rejected, a frozen table, objects that are taken down
 // and put back, and a repair.
 class JobCut : public ::testing::TestWithParam<JobKind> {};
