@@ -14,6 +14,7 @@
 #include "engine/model/error.h"
 #include "engine/model/quote.h"
 #include "engine/plan/names.h"
+#include "engine/plan/offload.h"
 
 namespace sluice {
 namespace {
@@ -248,6 +249,72 @@ constexpr std::array kTableKeys = {
                       }},
 };
 
+std::string take_store(OffloadMapping& offload, const toml::node& value) {
+  std::string wrong = take_text(offload.store, value);
+  if (wrong.empty() && !offload.store.starts_with("file:///") && !offload.store.starts_with("s3://")) {
+    wrong = fmt::format("\"{}\" is neither file:///FOLDER nor s3://BUCKET/PREFIX", offload.store);
+  }
+  return wrong;
+}
+
+std::string take_name(std::string& name, const toml::node& value) {
+  std::optional<std::string> given;
+  std::string wrong = take_target(given, value);
+  if (wrong.empty() && NameSpace().claim_column(*given) != *given) {
+    wrong = fmt::format("PostgreSQL keeps the name {} for a system column", *given);
+  }
+  if (wrong.empty()) name = *given;
+  return wrong;
+}
+
+std::string take_name(std::optional<std::string>& name, const toml::node& value) {
+  std::string given;
+  std::string wrong = take_name(given, value);
+  if (wrong.empty()) name = std::move(given);
+  return wrong;
+}
+
+constexpr std::array kOffloadKeys = {
+    Key<OffloadMapping>{"store", take_store},
+    Key<OffloadMapping>{"path", [](OffloadMapping& offload,
+                                   const toml::node& value) { return take_name(offload.path, value); }},
+    Key<OffloadMapping>{"storage-type",
+                        [](OffloadMapping& offload, const toml::node& value) {
+                          return take_name(offload.storage_type, value);
+                        }},
+    Key<OffloadMapping>{"size", [](OffloadMapping& offload,
+                                   const toml::node& value) { return take_name(offload.size, value); }},
+    Key<OffloadMapping>{"sha256", [](OffloadMapping& offload,
+                                     const toml::node& value) { return take_name(offload.sha256, value); }},
+    Key<OffloadMapping>{"media-type",
+                        [](OffloadMapping& offload, const toml::node& value) {
+                          return take_name(offload.media_type, value);
+                        }},
+    Key<OffloadMapping>{"source",
+                        [](OffloadMapping& offload, const toml::node& value) {
+                          return take_word(offload.source, kOffloadedWords, value);
+                        }},
+    Key<OffloadMapping>{"data-uri",
+                        [](OffloadMapping& offload, const toml::node& value) {
+                          return take_flag(offload.text.data_uri, value);
+                        }},
+    Key<OffloadMapping>{"line-breaks",
+                        [](OffloadMapping& offload, const toml::node& value) {
+                          return take_flag(offload.text.line_breaks, value);
+                        }},
+    Key<OffloadMapping>{"url-alphabet",
+                        [](OffloadMapping& offload, const toml::node& value) {
+                          return take_flag(offload.text.url_alphabet, value);
+                        }},
+    Key<OffloadMapping>{"missing-padding",
+                        [](OffloadMapping& offload, const toml::node& value) {
+                          return take_flag(offload.text.missing_padding, value);
+                        }},
+    Key<OffloadMapping>{
+        "compress",
+        [](OffloadMapping& offload, const toml::node& value) { return take_flag(offload.compress, value); }},
+};
+
 template <class Keys>
 std::vector<std::string> names_of(const Keys& keys) {
   std::vector<std::string> names;
@@ -363,12 +430,53 @@ class MappingReader {
         } else {
           mistake(*key, expected("a table of columns", *node));
         }
+      } else if (key->str() == "offload") {
+        if (const toml::table* offloads = node->as_table()) {
+          read_offloads(*offloads, table);
+        } else {
+          mistake(*key,
+                  expected("a table for each column, such as [tables.\"File\".offload.\"data\"]", *node));
+        }
       } else if (!take(kTableKeys, table, *key, *node)) {
         std::vector<std::string> known = names_of(kTableKeys);
         known.emplace_back("columns");
+        known.emplace_back("offload");
         mistake(*key, fmt::format("unknown key {} for table {}{}", key->str(), table.table,
                                   did_you_mean(key->str(), known)));
       }
+    }
+  }
+
+  void read_offloads(const toml::table& offloads, TableMapping& table) {
+    for (const auto& [key, node] : in_order(offloads)) {
+      OffloadMapping offload;
+      offload.column = key->str();
+      offload.origin = origin_of(*key);
+      const toml::table* entry = node->as_table();
+      if (entry == nullptr) {
+        mistake(*key, fmt::format("offload of {}: {}", offload.column,
+                                  expected("settings such as { store = \"file:///var/files\" }", *node)));
+        continue;
+      }
+      for (const auto& [name, setting] : in_order(*entry)) {
+        if (take(kOffloadKeys, offload, *name, *setting)) continue;
+        mistake(*name,
+                fmt::format("unknown key {} for the offload of column {} of {}{}", name->str(),
+                            offload.column, table.table, did_you_mean(name->str(), names_of(kOffloadKeys))));
+      }
+      if (offload.store.empty() && !entry->contains("store")) {
+        mistake(*key, fmt::format("the offload of column {} of {} needs a store, such as store = "
+                                  "\"file:///var/files\"",
+                                  offload.column, table.table));
+      }
+      const auto same = [&](const OffloadMapping& other) {
+        return fold_ascii(other.column) == fold_ascii(offload.column);
+      };
+      if (std::any_of(table.offloads.begin(), table.offloads.end(), same)) {
+        mistake(*key, fmt::format("column {} has an offload already; SQLite compares names without case",
+                                  offload.column));
+      }
+      table.offloads.push_back(std::move(offload));
     }
   }
 
@@ -485,9 +593,17 @@ class MappingChecker {
         check_key(column, table);
       }
     }
+    for (const OffloadMapping& offload : wishes.offloads) {
+      const auto same = [&](const std::string& name) {
+        return fold_ascii(name) == fold_ascii(offload.column);
+      };
+      if (std::any_of(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(stored), same)) continue;
+      mistakes_.add(offload.origin, fmt::format("{}table {} has no column {}{}", no_longer(), table.name,
+                                                offload.column, did_you_mean(offload.column, names)));
+    }
     if (!wishes.complete) return;
     for (std::size_t i = 0; i < stored; ++i) {
-      if (find_column(&wishes, names[i]) != nullptr) continue;
+      if (find_column(&wishes, names[i]) != nullptr || is_dropped_by_offload(&wishes, names[i])) continue;
       mistakes_.add(wishes.origin, fmt::format("{}table {} has a column {}, which is not here", no_longer(),
                                                table.name, names[i]));
     }

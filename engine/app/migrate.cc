@@ -23,6 +23,7 @@
 #include "engine/app/planning.h"
 #include "engine/app/printable.h"
 #include "engine/app/report.h"
+#include "engine/app/stores.h"
 #include "engine/app/verification.h"
 #include "engine/app/version.h"
 #include "engine/model/error.h"
@@ -36,6 +37,7 @@
 #include "io/postgres/target.h"
 #include "io/postgres/target_catalog.h"
 #include "io/sqlite/snapshot.h"
+#include "io/store/open_store.h"
 #include "verify/merkle.h"
 #include "verify/row_digest.h"
 
@@ -67,6 +69,12 @@ std::string hash_of_plan(const MigrationPlan& plan) {
     text += '\n' + table.source;
     for (const ColumnPlan& column : table.columns) {
       text += '\0' + column.source + '\0' + describe(column.conversion);
+      if (column.role != OffloadRole::none) {
+        text += '\0' + std::to_string(static_cast<int>(column.role)) + ' ' + std::to_string(column.offload);
+      }
+    }
+    for (const OffloadPlan& offload : table.offloads) {
+      text += "\noffload " + offload.column + '\0' + describe(offload);
     }
   }
   return to_hex(digest_of_bytes(std::as_bytes(std::span(text))));
@@ -156,6 +164,7 @@ class Migration {
     if (options_.dry_run) print_plan();
     refuse_what_is_in_the_way();
     if (options_.dry_run) return 0;
+    open_stores();
     begin();
     const int exit_status = finish();
     if (exit_status == 0 || exit_status == 3) remove_copy();
@@ -174,6 +183,7 @@ class Migration {
         plan_source(options_, options_.data_only ? &existing_ : nullptr, console_, stop_, &damage_);
     // Nothing but the plan is at stake, and that would be one of a part of the table.
     if (options_.dry_run && damage_.any()) throw damage_.list().front();
+    stores_ = std::move(planned.stores);
     snapshot_ = std::move(planned.snapshot);
     wal_watch_ = std::move(planned.wal_watch);
     plan_ = std::move(planned.plan);
@@ -196,7 +206,10 @@ class Migration {
       entry.target = table.target;
       entry.ranges = table.extents.size();
       for (const ColumnPlan& column : table.columns) {
-        entry.columns.push_back({column.source, column.target, type_of(column)});
+        // A column that an offload adds comes from the one that holds the files.
+        const std::string& source =
+            column.source.empty() ? table.offloads[column.offload].column : column.source;
+        entry.columns.push_back({source, column.target, type_of(column)});
       }
     }
     report_.objects = plan_.left_out;
@@ -295,6 +308,17 @@ class Migration {
     }
     refuse_findings(plan_, preflight.obstacles, console_);
     for (const std::string& remark : preflight.remarks) console_.say(remark);
+  }
+
+  // Before the run begins, so that a store that takes nothing leaves nothing behind in the target.
+  void open_stores() {
+    for (const TablePlan& table : plan_.tables) {
+      for (const OffloadPlan& offload : table.offloads) {
+        stores_->add(offload.store, [&](const std::string& uri) {
+          return open_store(uri, store_options(stop_, options_.retry_for));
+        });
+      }
+    }
   }
 
   [[nodiscard]] RunRequest request() const {
@@ -780,6 +804,7 @@ class Migration {
   std::vector<const TablePlan*> found_;  // per table: its plan when the run found it, null when it created it
   std::map<std::size_t, std::string> refused_;  // steps, with the reason
   std::vector<std::string> differences_;
+  std::unique_ptr<FileStores> stores_;  // outlives the snapshot
   std::unique_ptr<Snapshot> snapshot_;
   std::unique_ptr<WalWatch> wal_watch_;
   // The first one is used for everything between the phases.

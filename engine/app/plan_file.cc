@@ -191,12 +191,15 @@ class PlanWriter {
     const auto source =
         std::find_if(catalog_.tables.begin(), catalog_.tables.end(),
                      [&](const SourceTable& candidate) { return candidate.name == table.source; });
-    return source != catalog_.tables.end() && column.place >= source->columns.size();
+    return source != catalog_.tables.end() && !column.source.empty() &&
+           column.place >= source->columns.size();
   }
 
   void write_columns(const TablePlan& table, const TableMapping* wishes) {
+    if (wishes != nullptr) write_offloads(table, wishes->offloads);
     text_ += fmt::format("[tables.{}.columns]\n", toml_string(table.source));
     for (const ColumnPlan& column : table.columns) {
+      if (column.source.empty()) continue;  // an offload adds it
       if (has_finding(table.source, column.source)) continue;
       const Entries entries = entries_of(column, find_column(wishes, column.source), !options_.data_only);
       const std::string line =
@@ -219,6 +222,31 @@ class PlanWriter {
       const std::vector<std::string> settings = write_findings(table.source, column.source);
       for (const std::string& line : entries.lines()) text_ += line + "\n";
       for (const std::string& setting : settings) text_ += comment(setting + hint_of(setting, entries));
+    }
+  }
+
+  void write_offloads(const TablePlan& table, const std::vector<OffloadMapping>& offloads) {
+    for (const OffloadMapping& offload : offloads) {
+      text_ +=
+          fmt::format("[tables.{}.offload.{}]\n", toml_string(table.source), toml_string(offload.column));
+      const auto line = [&](const char* key, const std::string& value) {
+        text_ += fmt::format("{} = {}\n", key, toml_string(value));
+      };
+      const auto flag = [&](const char* key, bool value) {
+        if (value) text_ += fmt::format("{} = true\n", key);
+      };
+      line("store", offload.store);
+      line("path", offload.path);
+      line("storage-type", offload.storage_type);
+      if (offload.size) line("size", *offload.size);
+      if (offload.sha256) line("sha256", *offload.sha256);
+      if (offload.media_type) line("media-type", *offload.media_type);
+      line("source", std::string(name_of(offload.source)));
+      flag("data-uri", offload.text.data_uri);
+      flag("line-breaks", offload.text.line_breaks);
+      flag("url-alphabet", offload.text.url_alphabet);
+      flag("missing-padding", offload.text.missing_padding);
+      flag("compress", offload.compress);
     }
   }
 
@@ -282,6 +310,7 @@ std::string plan_script_of(const MigrationPlan& plan) {
   std::string decisions;
   for (const TablePlan& table : plan.tables) {
     for (const ColumnPlan& column : table.columns) {
+      if (column.source.empty()) continue;
       std::string conversions = describe(column.conversion);
       if (column.remark.empty() && conversions.empty()) continue;
       if (!column.remark.empty() && !conversions.empty()) conversions += "; ";

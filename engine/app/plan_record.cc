@@ -14,7 +14,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int kRecordFormat = 1;
+constexpr int kRecordFormat = 2;
+// Of a table without offloads, which sluices before them read as well.
+constexpr int kFirstRecordFormat = 1;
 
 // It came through a database, where anybody may have been at it: no fault of this program.
 [[noreturn]] void refuse_record() {
@@ -23,6 +25,12 @@ constexpr int kRecordFormat = 1;
 }
 
 constexpr std::array kRepairWords = {Word{"replace", BadText::replace}, Word{"strip", BadText::strip}};
+constexpr std::array kRoleWords = {Word{"content", OffloadRole::content},
+                                   Word{"path", OffloadRole::path},
+                                   Word{"storage_type", OffloadRole::storage_type},
+                                   Word{"size", OffloadRole::size},
+                                   Word{"sha256", OffloadRole::sha256},
+                                   Word{"media_type", OffloadRole::media_type}};
 constexpr std::array kRowKeyWords = {Word{"ordered", RowKey::ordered_integer},
                                      Word{"columns", RowKey::columns}, Word{"rowid", RowKey::rowid},
                                      Word{"none", RowKey::none}};
@@ -115,7 +123,42 @@ Json record_of(const ColumnPlan& column) {
   if (column.not_null) record["not_null"] = true;
   record["place"] = column.place;
   if (!column.generated_as.empty()) record["generated_as"] = column.generated_as;
+  if (column.role != OffloadRole::none) {
+    record["role"] = word_of(std::span<const Word<OffloadRole>>(kRoleWords), column.role);
+    record["offload"] = column.offload;
+  }
   return record;
+}
+
+Json record_of(const OffloadPlan& offload) {
+  Json record;
+  record["column"] = offload.column;
+  record["place"] = offload.place;
+  record["store"] = offload.store;
+  record["source"] = name_of(offload.afterwards);
+  if (offload.text.data_uri) record["data_uri"] = true;
+  if (offload.text.line_breaks) record["line_breaks"] = true;
+  if (offload.text.url_alphabet) record["url_alphabet"] = true;
+  if (offload.text.missing_padding) record["missing_padding"] = true;
+  if (offload.compress) record["compress"] = true;
+  return record;
+}
+
+OffloadPlan offload_of(const Json& record) {
+  OffloadPlan offload;
+  offload.column = record.at("column").get<std::string>();
+  offload.place = record.at("place").get<std::size_t>();
+  offload.store = record.at("store").get<std::string>();
+  const OffloadedColumn* afterwards = value_of(std::span<const Word<OffloadedColumn>>(kOffloadedWords),
+                                               record.at("source").get<std::string>());
+  if (afterwards == nullptr) refuse_record();
+  offload.afterwards = *afterwards;
+  offload.text.data_uri = record.value("data_uri", false);
+  offload.text.line_breaks = record.value("line_breaks", false);
+  offload.text.url_alphabet = record.value("url_alphabet", false);
+  offload.text.missing_padding = record.value("missing_padding", false);
+  offload.compress = record.value("compress", false);
+  return offload;
 }
 
 ColumnPlan column_of(const Json& record) {
@@ -132,6 +175,13 @@ ColumnPlan column_of(const Json& record) {
   column.not_null = record.value("not_null", false);
   column.place = record.at("place").get<std::size_t>();
   column.generated_as = record.value("generated_as", std::string());
+  if (record.contains("role")) {
+    const OffloadRole* role =
+        value_of(std::span<const Word<OffloadRole>>(kRoleWords), record.at("role").get<std::string>());
+    if (role == nullptr) refuse_record();
+    column.role = *role;
+    column.offload = record.at("offload").get<std::size_t>();
+  }
   return column;
 }
 
@@ -139,7 +189,7 @@ ColumnPlan column_of(const Json& record) {
 
 std::string plan_record_of(const TablePlan& table) {
   Json record;
-  record["format"] = kRecordFormat;
+  record["format"] = table.offloads.empty() ? kFirstRecordFormat : kRecordFormat;
   record["digest_format"] = kDigestFormat;
   record["source"] = table.source;
   record["schema"] = table.schema;
@@ -150,6 +200,7 @@ std::string plan_record_of(const TablePlan& table) {
   record["without_rowid"] = table.without_rowid;
   record["columns"] = Json::array();
   for (const ColumnPlan& column : table.columns) record["columns"].push_back(record_of(column));
+  for (const OffloadPlan& offload : table.offloads) record["offloads"].push_back(record_of(offload));
   // A name need not be valid UTF-8; the server would refuse it anyway.
   return record.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -181,6 +232,14 @@ TablePlan read_plan_record(std::string_view text) {
         std::all_of(table.key_columns.begin(), table.key_columns.end(),
                     [&](std::size_t column) { return column < table.columns.size(); });
     if (!keys_are_columns) refuse_record();
+    if (record.contains("offloads")) {
+      for (const Json& offload : record.at("offloads")) table.offloads.push_back(offload_of(offload));
+    }
+    const bool roles_are_offloads =
+        std::all_of(table.columns.begin(), table.columns.end(), [&](const ColumnPlan& column) {
+          return column.role == OffloadRole::none || column.offload < table.offloads.size();
+        });
+    if (!roles_are_offloads) refuse_record();
     return table;
   } catch (const Json::exception&) {
     refuse_record();

@@ -1,7 +1,8 @@
 #pragma once
 // How a table was loaded, as the ledger keeps it (sluice.run_table.plan): columns, types, conversions and the
 // key. With it a later `sluice verify` needs neither the flags and the mapping of the migration nor another
-// look at the values. JSON, version 1.
+// look at the values. JSON, version 1, or 2
+// where files go to a store.
 
 #include <string>
 #include <string_view>

@@ -13,6 +13,7 @@
 #include "engine/app/profile.h"
 #include "engine/model/error.h"
 #include "engine/model/quote.h"
+#include "engine/offload/offload_source.h"
 #include "engine/plan/decision.h"
 #include "engine/plan/planner.h"
 #include "engine/run/large_row_gate.h"
@@ -203,7 +204,7 @@ std::unique_ptr<PrivateCopy> copy_source(const PlanningOptions& options, Console
 
 }  // namespace
 
-std::unique_ptr<Snapshot> open_source(const PlanningOptions& options, Console& console,
+std::unique_ptr<Snapshot> open_source(const PlanningOptions& options, FileStores& stores, Console& console,
                                       const StopRequest& stop) {
   const MemoryBudget& memory = options.memory;
   ReaderOptions readers;
@@ -216,6 +217,7 @@ std::unique_ptr<Snapshot> open_source(const PlanningOptions& options, Console& c
     console.say(fmt::format("{} of {} lanes fit into --memory-limit", options.jobs, options.jobs_wanted));
   }
   readers.stop = end_of_grace(stop, options.grace);
+  readers.wrap = [&stores](Source& source) { return std::make_unique<OffloadSource>(source, stores); };
   std::unique_ptr<PrivateCopy> copy;  // may go once the snapshot has it open
   if (options.snapshot == SnapshotMode::copy) {
     copy = copy_source(options, console, stop);
@@ -230,7 +232,8 @@ std::unique_ptr<Snapshot> open_source(const PlanningOptions& options, Console& c
 PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* existing, Console& console,
                           const StopRequest& stop, Damage* damage) {
   PlannedSource planned;
-  planned.snapshot = open_source(options, console, stop);
+  planned.stores = std::make_unique<FileStores>();
+  planned.snapshot = open_source(options, *planned.stores, console, stop);
   planned.wal_watch = std::make_unique<WalWatch>(*planned.snapshot, console);
   const Catalog& catalog = planned.snapshot->catalog();
   check_mapping(options.mapping, catalog);

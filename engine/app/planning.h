@@ -14,6 +14,7 @@
 #include "engine/model/facts.h"
 #include "engine/model/plan.h"
 #include "engine/model/target_catalog.h"
+#include "engine/offload/file_stores.h"
 #include "engine/run/phase_clock.h"
 #include "engine/run/range_pipeline.h"
 #include "io/sqlite/snapshot.h"
@@ -21,6 +22,9 @@
 namespace sluice {
 
 struct PlannedSource {
+  // None of them is open yet: nothing is written for a plan. Outlives the snapshot, whose rows they take
+  // files of.
+  std::unique_ptr<FileStores> stores;
   std::unique_ptr<Snapshot> snapshot;
   std::unique_ptr<WalWatch> wal_watch;           // of the snapshot; goes before it
   std::map<std::string, TableOutline> outlines;  // by table, of the selected tables
@@ -30,8 +34,9 @@ struct PlannedSource {
 };
 
 // Opens SOURCE, or a copy of it, within the memory that the options allow, and says when that is fewer lanes
-// than were asked for. `stop` must outlive it. Throws Error (as Snapshot and PrivateCopy do).
-std::unique_ptr<Snapshot> open_source(const PlanningOptions& options, Console& console,
+// than were asked for. Files of its rows go to `stores`, which must outlive it as `stop` must. Throws Error
+// (as Snapshot and PrivateCopy do).
+std::unique_ptr<Snapshot> open_source(const PlanningOptions& options, FileStores& stores, Console& console,
                                       const StopRequest& stop);
 
 // `existing`: the target's tables for --data-only, else null. `damage`: where tables that cannot be read to

@@ -47,7 +47,7 @@ class Verification {
       : options_(options), stop_(stop), console_(options.progress) {}
 
   int run() {
-    snapshot_ = open_source(options_, console_, stop_);
+    snapshot_ = open_source(options_, stores_, console_, stop_);
     wal_watch_ = std::make_unique<WalWatch>(*snapshot_, console_);
     connect();
     choose_basis();
@@ -608,6 +608,7 @@ class Verification {
   std::vector<Finding> findings_;
   std::map<std::string, std::vector<WorkRecord>> work_;  // by run
   std::size_t tables_from_ledger_ = 0;                   // they come first
+  FileStores stores_;  // outlives the snapshot
   std::unique_ptr<Snapshot> snapshot_;
   std::unique_ptr<WalWatch> wal_watch_;
   std::vector<std::unique_ptr<Connection>>

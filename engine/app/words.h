@@ -49,6 +49,9 @@ inline constexpr std::array kEncodingWords = {Word{"cp1252", TextEncoding::cp125
                                               Word{"cesu8", TextEncoding::cesu8}};
 inline constexpr std::array kUuidWords = {Word{"be", UuidBytes::big_endian},
                                           Word{"dotnet", UuidBytes::dotnet}};
+inline constexpr std::array kOffloadedWords = {Word{"null", OffloadedColumn::null},
+                                               Word{"drop", OffloadedColumn::drop},
+                                               Word{"keep", OffloadedColumn::keep}};
 inline constexpr std::array kBase64Words = {Word{"strict", Base64::strict}, Word{"relaxed", Base64::relaxed}};
 
 // Null for a word that is not in the list.

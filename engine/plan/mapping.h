@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/model/conversion.h"
+#include "engine/model/offload.h"
 #include "engine/model/pg_type.h"
 
 namespace sluice {
@@ -62,6 +63,22 @@ struct ColumnMapping {
   std::string conversion_origin;  // file:line of the first conversion
 };
 
+// A column whose files go to a store, and the columns that refer to them: of the source where it has one of
+// that name, else added.
+struct OffloadMapping {
+  std::string column;  // of the source
+  std::string origin;  // file:line
+  std::string store;
+  std::string path = "filePath";
+  std::string storage_type = "storageType";
+  std::optional<std::string> size;
+  std::optional<std::string> sha256;
+  std::optional<std::string> media_type;
+  OffloadedColumn source = OffloadedColumn::null;
+  FileText text;
+  bool compress = false;
+};
+
 struct TableMapping {
   std::string table;  // of the source
   std::string origin;
@@ -70,6 +87,7 @@ struct TableMapping {
   std::optional<std::uint64_t> range_bytes;
   std::optional<bool> keep_rowid;
   std::vector<ColumnMapping> columns;
+  std::vector<OffloadMapping> offloads;
   // A plan names every column of a table; then one that is missing here, or new in the source, means that
   // the plan no longer fits. A mapping written by hand names what it changes.
   bool complete = false;

@@ -7,6 +7,7 @@
 
 #include "engine/model/quote.h"
 #include "engine/plan/names.h"
+#include "engine/plan/offload.h"
 #include "engine/plan/row_key.h"
 
 namespace sluice {
@@ -139,6 +140,7 @@ class Matcher {
     const SourceColumn& column = source_.columns[place];
     const ColumnMapping* wish = find_column(wishes_, column.name);
     if (wish != nullptr && wish->exclude) return;
+    if (is_dropped_by_offload(wishes_, column.name)) return;
     const ExistingColumn* existing = find_existing(column, wish);
     if (existing == nullptr) return;
     const auto [taken, is_new] = used_.emplace(existing->name, column.name);

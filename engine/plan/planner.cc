@@ -13,9 +13,10 @@
 #include "engine/plan/foreign_keys.h"
 #include "engine/plan/generated.h"
 #include "engine/plan/names.h"
-#include "engine/plan/row_key.h"
+#include "engine/plan/offload.h"
 #include "engine/plan/onto_existing.h"
 #include "engine/plan/ranges.h"
+#include "engine/plan/row_key.h"
 #include "engine/plan/width.h"
 
 namespace sluice {
@@ -246,6 +247,17 @@ TablePlan plan_table(const TableInputs& inputs, const PlanOptions& options, Name
   }
   plan.rowid_name = table.rowid_name;
   plan.without_rowid = table.without_rowid;
+  // What is looked at before there are facts is the source as it is.
+  if (inputs.facts != nullptr && inputs.wishes != nullptr) {
+    const ExistingTable* existing = nullptr;
+    if (options.existing != nullptr) {
+      const auto found = options.existing->tables.find(plan.target);
+      if (found != options.existing->tables.end()) existing = &found->second;
+    }
+    if (options.existing == nullptr || existing != nullptr) {
+      plan_offloads(plan, table, *inputs.wishes, options.mapping, existing, migration);
+    }
+  }
   plan.bytes = inputs.outline->bytes;
   const bool own_range = inputs.wishes != nullptr && inputs.wishes->range_bytes;
   plan.extents = cut_table(table, *inputs.outline, own_range ? *inputs.wishes->range_bytes : range_bytes);

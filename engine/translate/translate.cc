@@ -137,7 +137,7 @@ Scope scope_of(const SourceTable& source, const TablePlan& plan) {
   for (const ColumnPlan& planned : plan.columns) {
     ScopeColumn column{planned.source,  planned.target, planned.type, planned.declared_type, {},
                        planned.not_null};
-    column.converted = planned.conversion.any() || planned.respelled;
+    column.converted = planned.conversion.any() || planned.respelled || planned.role != OffloadRole::none;
     if (clauses) {
       for (const CollateClause& clause : clauses->collations) {
         if (fold_ascii(clause.column) == fold_ascii(planned.source)) column.collation = clause.collation;

@@ -58,6 +58,9 @@ struct ReaderOptions {
   std::function<bool()> stop{};
   // The file is a private copy of this.
   std::optional<SnapshotOrigin> origin{};
+  // Makes what stands between a reader and its users, for rows that arrive changed. The reader outlives it.
+  // Empty: nothing does.
+  std::function<std::unique_ptr<Source>(Source&)> wrap{};
 };
 
 class Snapshot {
@@ -77,7 +80,10 @@ class Snapshot {
 
   [[nodiscard]] std::size_t readers() const { return readers_.size(); }
   // REQUIRES: index < readers(). Valid as long as the Snapshot.
-  Source& reader(std::size_t index) { return readers_[index]->source; }
+  Source& reader(std::size_t index) {
+    Reader& reader = *readers_[index];
+    return reader.wrapped ? *reader.wrapped : reader.source;
+  }
 
   [[nodiscard]] const Catalog& catalog() const { return catalog_; }
   // Where the table could be cut; see outline.h.
@@ -126,9 +132,11 @@ class Snapshot {
         : connection(path, access), source(connection, options.memory.get()) {
       prepare(connection, options);
       if (options.cache_bytes != 0) connection.set_cache_bytes(options.cache_bytes);
+      if (options.wrap) wrapped = options.wrap(source);
     }
     SqliteConnection connection;
     TableSource source;
+    std::unique_ptr<Source> wrapped;  // of source; may be null
   };
 
   static void prepare(SqliteConnection& connection, const ReaderOptions& options);

@@ -9,6 +9,8 @@
 #include <immintrin.h>
 #endif
 
+#include "engine/model/quote.h"
+
 namespace sluice {
 namespace {
 
@@ -215,6 +217,19 @@ bool base64_has_avx2() {
 #else
   return false;
 #endif
+}
+
+std::optional<std::string_view> take_data_uri(std::string_view& text) {
+  constexpr std::string_view kScheme = "data:";
+  constexpr std::string_view kMark = ";base64";
+  if (!same_name(text.substr(0, kScheme.size()), kScheme)) return std::string_view();
+  const std::size_t comma = text.find(',');
+  if (comma == std::string_view::npos || comma < kScheme.size() + kMark.size()) return std::nullopt;
+  const std::size_t mark = comma - kMark.size();
+  if (!same_name(text.substr(mark, kMark.size()), kMark)) return std::nullopt;
+  const std::string_view media_type = text.substr(kScheme.size(), mark - kScheme.size());
+  text.remove_prefix(comma + 1);
+  return media_type;
 }
 
 std::string encode_base64(std::span<const std::byte> bytes, const Base64Options& options) {

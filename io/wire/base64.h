@@ -47,6 +47,11 @@ struct Base64Decoded {
 // Whether decode_base64() is more than decode_base64_scalar() on this processor.
 [[nodiscard]] bool base64_has_avx2();
 
+// Takes "data:image/png;base64," (RFC 2397) off the front of the text, in any case of letters, and returns what
+// stands between the colon and ";base64": a media type, or empty; empty as well for a text without it. Nothing
+// for a data: URI of something else than Base64.
+[[nodiscard]] std::optional<std::string_view> take_data_uri(std::string_view& text);
+
 // In one line; `missing_padding` leaves the padding out.
 [[nodiscard]] std::string encode_base64(std::span<const std::byte> bytes, const Base64Options& options = {});
 

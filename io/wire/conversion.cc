@@ -275,29 +275,6 @@ void repair_text(std::string_view text, BadText how, std::string& repaired) {
 
 // ---- bytes ----
 
-namespace {
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-bool same_word(std::string_view text, std::string_view word) {
-  return std::equal(text.begin(), text.end(), word.begin(), word.end(),
-                    [](char a, char b) { return lower(a) == b; });
-}
-
-// Takes "data:image/png;base64," off; false when it is a data: URI of something else than Base64.
-bool take_data_uri(std::string_view& text) {
-  constexpr std::string_view kScheme = "data:";
-  constexpr std::string_view kMark = ";base64";
-  if (!same_word(text.substr(0, kScheme.size()), kScheme)) return true;
-  const std::size_t comma = text.find(',');
-  if (comma == std::string_view::npos || comma < kScheme.size() + kMark.size()) return false;
-  if (!same_word(text.substr(comma - kMark.size(), kMark.size()), kMark)) return false;
-  text.remove_prefix(comma + 1);
-  return true;
-}
-
-}  // namespace
-
 bool decode_base64(std::string_view text, Base64 how, Buffer& out) {
   const bool relaxed = how == Base64::relaxed;
   if (relaxed && !take_data_uri(text)) return false;
