@@ -32,6 +32,7 @@
 #include "engine/plan/ddl.h"
 #include "engine/plan/planner.h"
 #include "engine/run/retries.h"
+#include "io/postgres/file_column.h"
 #include "io/postgres/preflight.h"
 #include "io/postgres/rebuild.h"
 #include "io/postgres/target.h"
@@ -357,6 +358,25 @@ class Migration {
     metrics_.set_run(run_.run_id, snapshot_->path());
     metrics_.set_tables(plan_);
     retries_.run([&] { take_run(connection); });
+    register_files(connection);
+  }
+
+  // Before the first file: whoever looks for files that nobody refers to must know of these columns.
+  void register_files(Connection& connection) {
+    for (const TablePlan& table : plan_.tables) {
+      for (std::size_t number = 0; number < table.offloads.size(); ++number) {
+        FileColumn column;
+        column.schema = table.schema;
+        column.table = table.target;
+        for (const ColumnPlan& planned : table.columns) {
+          if (planned.offload != number) continue;
+          if (planned.role == OffloadRole::content) column.content = planned.target;
+          if (planned.role == OffloadRole::path) column.path = planned.target;
+          if (planned.role == OffloadRole::storage_type) column.storage_type = planned.target;
+        }
+        retries_.run([&] { register_file_column(connection, column, table.offloads[number].store); });
+      }
+    }
   }
 
   void take_run(Connection& connection) {

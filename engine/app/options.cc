@@ -460,6 +460,88 @@ void check_verify_options(const VerifyOptions& options) {
   }
 }
 
+void add_offload_options(CLI::App& app, OffloadOptions& options) {
+  add_target(app, options.target, "The PostgreSQL database, or local:DIR")->required();
+  app.add_option("--table", options.table, "The table, as PostgreSQL has its name")
+      ->type_name("NAME")
+      ->required();
+  app.add_option("--column", options.column, "The column with the files")->type_name("NAME")->required();
+  app.add_option("--store", options.store,
+                 "Where files go: file:///FOLDER, or s3://BUCKET/PREFIX of any S3 (AWS_ENDPOINT_URL,\n"
+                 "AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, ~/.aws/credentials)")
+      ->type_name("URI")
+      ->required();
+  app.add_option("--schema", options.schema, "The table's schema [public]")->type_name("NAME");
+  app.add_option("--path", options.path,
+                 "Column for the name of the file in the store, added where missing [filePath]")
+      ->type_name("NAME");
+  app.add_option("--storage-type", options.storage_type,
+                 "Column for the kind of the store, file or s3 [storageType]")
+      ->type_name("NAME");
+  const auto add_name = [&](const char* flag, std::optional<std::string>& name, const char* help) {
+    app.add_option_function<std::string>(
+           flag, [&name](const std::string& text) { name = text; }, help)
+        ->type_name("NAME");
+  };
+  add_name("--size", options.size, "Column for the size of the file in bytes [none]");
+  add_name("--sha256", options.sha256, "Column for its SHA-256 in hex [none]");
+  add_name("--media-type", options.media_type, "Column for the media type of a data: URI [none]");
+  add_choice<OffloadedColumn>(app, "--after", options.afterwards,
+                              {{"null", OffloadedColumn::null}, {"keep", OffloadedColumn::keep}},
+                              "What becomes of the text of a file that was moved [null]")
+      ->type_name("null|keep");
+  app.add_flag("--data-uri", options.text.data_uri, "Values may begin with data:TYPE;base64,");
+  app.add_flag("--line-breaks", options.text.line_breaks, "Values may have line breaks");
+  app.add_flag("--url-alphabet", options.text.url_alphabet, "Values may have - and _ for + and /");
+  app.add_flag("--missing-padding", options.text.missing_padding, "Values may lack their = at the end");
+  app.add_flag("--compress", options.compress, "zstd for media types that it makes smaller");
+  app.add_flag("--drop-column", options.drop_column,
+               "When every file is moved and was read back, drop the column");
+  app.add_flag("--dry-run", options.dry_run, "Say what there is to do, and do nothing");
+  app.add_flag_callback(
+      "--verify", [&options] { options.action = OffloadAction::verify; },
+      "Move nothing; read every file that rows refer to, and compare size and SHA-256");
+  app.add_flag_callback(
+      "--gc", [&options] { options.action = OffloadAction::collect_garbage; },
+      "Move nothing; list files of the store that no row of this database refers to");
+  app.add_flag("--delete", options.remove, "With --gc: remove them");
+  add_duration(app, "--older-than", options.older_than,
+               "With --gc: leave alone what is younger, since its row may be on its way [24h]");
+  options.jobs = default_jobs();
+  app.add_option("-j,--jobs", options.jobs,
+                 fmt::format("Files that are moved or read at the same time [{}]", options.jobs))
+      ->type_name("N")
+      ->check(CLI::Range(std::size_t{1}, kJobsMax).description(""));
+  app.add_option_function<std::string>(
+         "--max-rate", [&options](const std::string& text) { options.max_rate = parse_size(text); },
+         "Bytes of files per second at most, such as 20MB [no limit]")
+      ->type_name("SIZE");
+  add_duration(app, "--retry-for", options.retry_for,
+               "Try again for so long what a server or a store refuses for the moment [5min]");
+  add_duration(app, "--grace", options.grace,
+               "How long a stopped run may take to finish what is under way [20s]");
+  add_choice<ProgressMode>(
+      app, "--progress", options.progress,
+      {{"auto", ProgressMode::automatic}, {"plain", ProgressMode::plain}, {"none", ProgressMode::none}},
+      "Live line on a terminal, a plain line every ten seconds elsewhere, or none [auto]")
+      ->type_name("MODE");
+  add_log_format(app, options);
+}
+
+void check_offload_options(const OffloadOptions& options) {
+  if (options.remove && options.action != OffloadAction::collect_garbage) {
+    throw Error(Fault::usage, "--delete is for files that nobody refers to", "give it together with --gc");
+  }
+  if (options.action != OffloadAction::move && (options.drop_column || options.dry_run)) {
+    throw Error(Fault::usage, "--verify and --gc move nothing, so there is nothing to drop or to try",
+                "give --drop-column and --dry-run without them");
+  }
+  if (options.drop_column && options.afterwards == OffloadedColumn::keep) {
+    throw Error(Fault::usage, "--after keep leaves the files in the column that --drop-column would drop",
+                "give one of them");
+  }
+}
+
 std::string version_text() { return fmt::format("sluice {}\n", kVersion); }
 
 // CLI11 prints the environment variables beside every flag; one sentence says the same.
@@ -474,6 +556,9 @@ class HelpFormatter : public CLI::Formatter {
     if (app->get_name() == "inspect") return "Usage: sluice inspect SOURCE [OPTIONS]\n";
     if (app->get_name() == "plan") return "Usage: sluice plan SOURCE [TARGET] [OPTIONS]\n";
     if (app->get_name() == "verify") return "Usage: sluice verify SOURCE TARGET [OPTIONS]\n";
+    if (app->get_name() == "offload") {
+      return "Usage: sluice offload TARGET --table NAME --column NAME --store URI [OPTIONS]\n";
+    }
     if (app->get_name() == "status") return "Usage: sluice status TARGET [OPTIONS]\n";
     static_cast<void>(name);
     return "Usage: sluice COMMAND [OPTIONS]\n";
@@ -603,6 +688,20 @@ Command parse_command_line(int argc, const char* const* argv) {
       "10 source unreadable, 11 not the source that was migrated, 20 target refused, 21 target unavailable,\n"
       "70 a bug.");
 
+  OffloadOptions offload;
+  CLI::App* offload_command =
+      app.add_subcommand("offload", "Move Base64 files out of a column of PostgreSQL into a folder or S3");
+  add_offload_options(*offload_command, offload);
+  offload_command->footer(
+      "Readers go on meanwhile: a row has its content or its path at any time. Interrupted, the same command "
+      "goes\n"
+      "on. Values that are no Base64 stay as they are and are listed. Equal files are stored once.\n\n" +
+      environment +
+      "\n\n"
+      "Exit status: 0 done, 2 usage, 4 a file is missing or damaged, 5 interrupted (the same command goes "
+      "on),\n"
+      "20 target refused, 21 target unavailable, 40 the store failed, 70 a bug.");
+
   StatusOptions status;
   CLI::App* status_command =
       app.add_subcommand("status", "Show runs, who works on them, ranges, rates and failures");
@@ -617,7 +716,8 @@ Command parse_command_line(int argc, const char* const* argv) {
       environment);
 
   std::string config_file;
-  for (CLI::App* command : {migrate_command, inspect_command, plan_command, verify_command, status_command}) {
+  for (CLI::App* command :
+       {migrate_command, inspect_command, plan_command, verify_command, offload_command, status_command}) {
     command
         ->add_option("--config", config_file,
                      "A TOML file whose keys are these flags, or that sluice plan wrote")
@@ -626,6 +726,8 @@ Command parse_command_line(int argc, const char* const* argv) {
     // flag.
     if (argc > 1 && command->get_name() == argv[1]) take_environment(*command);
   }
+  // Of other commands SLUICE_VERIFY says how; here it would be another action.
+  offload_command->get_option("--verify")->envname("");
 
   try {
     if (argc <= 1) return PrintAndExit{app.help()};
@@ -664,6 +766,10 @@ Command parse_command_line(int argc, const char* const* argv) {
         chosen.empty() ? "see sluice --help" : "see sluice " + chosen.front()->get_name() + " --help");
   }
   if (status_command->parsed()) return status;
+  if (offload_command->parsed()) {
+    check_offload_options(offload);
+    return offload;
+  }
   if (verify_command->parsed()) {
     check_planning_options(verify);
     check_verify_options(verify);

@@ -109,6 +109,35 @@ struct VerifyOptions : PlanningOptions {
   bool repair_without_key = false;
 };
 
+enum class OffloadAction : std::uint8_t { move, verify, collect_garbage };
+
+struct OffloadOptions : CommonOptions {
+  std::string target;
+  OffloadAction action = OffloadAction::move;
+  // As the target has them.
+  std::string schema = "public";
+  std::string table;
+  std::string column;
+  std::string store;
+  std::string path = "filePath";
+  std::string storage_type = "storageType";
+  std::optional<std::string> size;
+  std::optional<std::string> sha256;
+  std::optional<std::string> media_type;
+  FileText text;
+  OffloadedColumn afterwards = OffloadedColumn::null;  // or keep
+  bool compress = false;
+  bool drop_column = false;  // when all of it is moved and verified
+  bool dry_run = false;
+  bool remove = false;  // files that nobody refers to
+  std::chrono::milliseconds older_than = std::chrono::hours(24);
+  std::size_t jobs = 2;
+  std::uint64_t max_rate = 0;  // bytes of files per second; 0: as fast as it goes
+  std::chrono::milliseconds retry_for = std::chrono::minutes(5);
+  std::chrono::milliseconds grace = std::chrono::seconds(20);
+  ProgressMode progress = ProgressMode::automatic;
+};
+
 struct StatusOptions : CommonOptions {
   std::string target;
   bool json = false;
@@ -119,8 +148,8 @@ struct PrintAndExit {
   std::string text;
 };
 
-using Command =
-    std::variant<MigrateOptions, InspectOptions, PlanFileOptions, VerifyOptions, StatusOptions, PrintAndExit>;
+using Command = std::variant<MigrateOptions, InspectOptions, PlanFileOptions, VerifyOptions, OffloadOptions,
+                             StatusOptions, PrintAndExit>;
 
 // Throws Error (usage) with one clear line for anything it does not understand.
 Command parse_command_line(int argc, const char* const* argv);

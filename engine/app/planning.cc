@@ -106,6 +106,24 @@ void refuse_misfits(const std::vector<PlannedMisfit>& misfits, const Mapping& ma
   }
 }
 
+// Of a column that does not arrive, only files may be taken away.
+void refuse_lost_files(const std::vector<PlannedMisfit>& lost, const Mapping& mapping, MigrationPlan& plan) {
+  for (const PlannedMisfit& found : lost) {
+    Finding finding;
+    finding.table = found.table;
+    finding.column = found.column;
+    finding.what = fmt::format(
+        "{} no file that the offload could put into its store, the first at {}, and the column is "
+        "to be dropped",
+        found.rows == 1 ? "1 value is" : fmt::format("{} values are", found.rows), found.key);
+    finding.resolve = "source = \"null\" keeps the column for them";
+    for (const OffloadMapping& offload : mapping.table(found.table)->offloads) {
+      if (same_name(offload.column, found.column)) finding.origin = offload.origin;
+    }
+    plan.findings.push_back(std::move(finding));
+  }
+}
+
 // Keys that stay broken although sluice changed what it may change: what the user asked for breaks them.
 void refuse_collisions(const std::vector<KeyCollision>& collisions, const Mapping& mapping,
                        MigrationPlan& plan) {
@@ -280,6 +298,8 @@ PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* e
   refuse_misfits(find_misfits(*planned.snapshot, planned.plan, columns_to_judge(planned.plan), console, stop,
                               &clock, damage),
                  options.mapping, planned.plan);
+  refuse_lost_files(find_lost_files(*planned.snapshot, planned.plan, console, stop, &clock, damage),
+                    options.mapping, planned.plan);
   console.end_phase();
   clock.split_waits(0);  // no server is asked
   PhaseUse& use = planned.profile;

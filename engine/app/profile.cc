@@ -12,6 +12,7 @@
 #include "engine/model/digest.h"
 #include "engine/model/error.h"
 #include "engine/model/quote.h"
+#include "engine/offload/file_text.h"
 #include "engine/plan/declared_type.h"
 #include "io/wire/column_profile.h"
 #include "io/wire/row_encoder.h"
@@ -325,6 +326,74 @@ std::vector<PlannedMisfit> find_misfits(Snapshot& snapshot, const MigrationPlan&
   }
   if (columns.empty()) return {};
   return find_misfits(snapshot, plan, columns, console, stop, clock, damage);
+}
+
+// ---- files ----
+
+std::vector<PlannedMisfit> find_lost_files(Snapshot& snapshot, const MigrationPlan& plan, Console& console,
+                                           const StopRequest& stop, PhaseClock* clock, Damage* damage) {
+  struct Dropped {
+    TablePlan plan;  // the key, the path where the source has one, and the content last
+    const OffloadPlan* offload = nullptr;
+    std::optional<std::size_t> path;
+    PlannedMisfit found;
+  };
+  std::vector<Dropped> columns;
+  for (const TablePlan& table : plan.tables) {
+    for (std::size_t number = 0; number < table.offloads.size(); ++number) {
+      if (table.offloads[number].afterwards != OffloadedColumn::drop) continue;
+      Dropped& dropped = columns.emplace_back();
+      dropped.offload = &table.offloads[number];
+      std::vector<std::size_t> paths;
+      for (std::size_t i = 0; i < table.columns.size(); ++i) {
+        const ColumnPlan& column = table.columns[i];
+        if (column.role == OffloadRole::path && column.offload == number && !column.source.empty()) {
+          paths.push_back(i);
+        }
+      }
+      dropped.plan = narrowed_to(table, paths);
+      if (!paths.empty()) dropped.path = paths.front();
+      // The rows as they are.
+      for (ColumnPlan& column : dropped.plan.columns) column.role = OffloadRole::none;
+      ColumnPlan content;
+      content.source = dropped.offload->column;
+      content.place = dropped.offload->place;
+      dropped.plan.columns.push_back(std::move(content));
+    }
+  }
+  std::vector<ScanTask> tasks;
+  for (std::size_t i = 0; i < columns.size(); ++i) add_tasks(tasks, columns[i].plan, i);
+  std::vector<PlannedMisfit> parts(tasks.size());
+  const auto visit = [&](std::size_t task, Scan& scan) {
+    const Dropped& dropped = columns[tasks[task].table];
+    PlannedMisfit& part = parts[task];
+    while (const std::optional<Row> row = scan.next()) {
+      const Cell& content = (*row)[dropped.plan.columns.size() - 1];
+      if (content.is_null()) continue;
+      const bool has_file = dropped.path && !(*row)[*dropped.path].is_null();
+      const bool bytes = content.storage() == StorageClass::text || content.storage() == StorageClass::blob;
+      if (bytes && !has_file) {
+        WholeText text({reinterpret_cast<const char*>(content.bytes().data()), content.bytes().size()});
+        if (FileOfText::find(text, dropped.offload->text)) continue;
+      }
+      if (part.rows++ == 0) part.key = describe_key(dropped.plan, *row);
+    }
+  };
+  const auto record = [&](std::size_t task) {
+    PlannedMisfit& sum = columns[tasks[task].table].found;
+    if (sum.rows == 0) sum.key = parts[task].key;
+    sum.rows += parts[task].rows;
+  };
+  if (!tasks.empty()) scan_all(snapshot, tasks, visit, record, console, stop, clock, damage);
+  std::vector<PlannedMisfit> lost;
+  for (Dropped& dropped : columns) {
+    if (dropped.found.rows == 0) continue;
+    lost.push_back(std::move(dropped.found));
+    lost.back().table = dropped.plan.source;
+    lost.back().column = dropped.offload->column;
+    lost.back().reason = Misfit::not_base64;
+  }
+  return lost;
 }
 
 // ---- keys ----

@@ -55,6 +55,12 @@ std::vector<PlannedMisfit> find_misfits(Snapshot& snapshot, const MigrationPlan&
                                         const StopRequest& stop, PhaseClock* clock = nullptr,
                                         Damage* damage = nullptr);
 
+// Values of columns that an offload drops, and which are no file that it could put anywhere: they would be
+// gone. Only tables with such columns are read.
+std::vector<PlannedMisfit> find_lost_files(Snapshot& snapshot, const MigrationPlan& plan, Console& console,
+                                           const StopRequest& stop, PhaseClock* clock = nullptr,
+                                           Damage* damage = nullptr);
+
 // Enough for a scan of four million keys.
 inline constexpr std::uint64_t kKeyDigestBytes = std::uint64_t{64} << 20;
 

@@ -20,6 +20,7 @@
 #include "engine/app/inspect.h"
 #include "engine/app/log.h"
 #include "engine/app/migrate.h"
+#include "engine/app/offload_command.h"
 #include "engine/app/options.h"
 #include "engine/app/plan_command.h"
 #include "engine/app/status.h"
@@ -81,6 +82,11 @@ struct RunCommand {
   int operator()(const VerifyOptions& options) const {
     install_signal_handlers();
     return verify(options, stop_request);
+  }
+  int operator()(const OffloadOptions& options) const {
+    install_signal_handlers();
+    server_at_work = true;
+    return offload(options, stop_request);
   }
   int operator()(const StatusOptions& options) const { return status(options); }
   int operator()(const PrintAndExit& text) const {

@@ -608,7 +608,7 @@ class Verification {
   std::vector<Finding> findings_;
   std::map<std::string, std::vector<WorkRecord>> work_;  // by run
   std::size_t tables_from_ledger_ = 0;                   // they come first
-  FileStores stores_;  // outlives the snapshot
+  FileStores stores_;                                    // outlives the snapshot
   std::unique_ptr<Snapshot> snapshot_;
   std::unique_ptr<WalWatch> wal_watch_;
   std::vector<std::unique_ptr<Connection>>

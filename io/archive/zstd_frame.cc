@@ -88,6 +88,12 @@ void ZstdCompressor::add(std::span<const std::byte> piece, std::vector<std::byte
 
 void ZstdCompressor::finish(std::vector<std::byte>& out) { stream({}, ZSTD_e_end, out); }
 
+std::optional<std::uint64_t> content_bytes_of(std::span<const std::byte> frame) {
+  const unsigned long long said = ZSTD_getFrameContentSize(frame.data(), frame.size());
+  if (said == ZSTD_CONTENTSIZE_ERROR || said == ZSTD_CONTENTSIZE_UNKNOWN) return std::nullopt;
+  return said;
+}
+
 ZstdDecompressor::ZstdDecompressor() : context_(ZSTD_createDCtx()) {
   if (!context_) throw std::bad_alloc();
   require_compressed(ZSTD_DCtx_setParameter(context_.get(), ZSTD_d_windowLogMax, kZstdWindowLogMax));

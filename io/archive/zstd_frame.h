@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -39,6 +40,9 @@ class ZstdCompressor {
   };
   std::unique_ptr<ZSTD_CCtx_s, Free> context_;
 };
+
+// What a frame that begins so says its content has; nothing when it says nothing, or is none.
+std::optional<std::uint64_t> content_bytes_of(std::span<const std::byte> frame);
 
 // One thread at a time; may be used for any number of frames. Errors are Error (source_unreadable), and say
 // what is wrong with the frame; the caller adds where it is.

@@ -94,6 +94,18 @@ CREATE TABLE IF NOT EXISTS sluice.repair (
   rows_deleted bigint NOT NULL,
   rows_inserted bigint NOT NULL,
   repaired_at timestamptz NOT NULL DEFAULT clock_timestamp());
+CREATE TABLE IF NOT EXISTS sluice.file_column (
+  target_schema text NOT NULL,
+  target text NOT NULL,
+  content text NOT NULL,
+  path text NOT NULL,
+  storage_type text NOT NULL,
+  size text,
+  sha256 text,
+  media_type text,
+  store text NOT NULL,
+  registered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (target_schema, target, path, store));
 )sql";
 
 // From format 2.
@@ -208,7 +220,7 @@ bool ledger_is_readable(Connection& connection) {
 bool ledger_is_current(Connection& connection) {
   const ReadScope scope(connection);
   return ledger_exists(connection) &&
-         connection.execute("SELECT to_regclass('sluice.repair') IS NOT NULL").boolean(0, 0);
+         connection.execute("SELECT to_regclass('sluice.file_column') IS NOT NULL").boolean(0, 0);
 }
 
 void install_ledger(Connection& connection) {

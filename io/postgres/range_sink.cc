@@ -8,6 +8,7 @@
 #include "engine/model/hex.h"
 #include "engine/model/thread_time.h"
 #include "io/postgres/copy_stream.h"
+#include "io/postgres/file_column.h"
 #include "io/postgres/ledger.h"
 #include "io/postgres/reject_record.h"
 #include "io/wire/row_encoder.h"
@@ -300,6 +301,8 @@ class PostgresSink final : public Sink {
          std::to_string(static_cast<std::uint32_t>(task.number))});
     if (claimed.rows() == 0) return nullptr;
     failpoint("after claim");
+    // Its files are put from here on, and referred to with the commit.
+    if (!task.plan->offloads.empty()) lock_files(connection_, FileLock::putting);
     const bool freeze = task.whole_new_table && renew_file(connection_, *task.plan);
     return std::make_unique<PostgresWriter>(connection_, std::move(transaction), run_id_, task, freeze,
                                             options_, buffer_);

@@ -1,0 +1,552 @@
+#include "engine/app/offload_command.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstring>
+#include <functional>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/app/canceller.h"
+#include "engine/app/console.h"
+#include "engine/app/endpoints.h"
+#include "engine/app/planning.h"
+#include "engine/app/stores.h"
+#include "engine/model/error.h"
+#include "engine/model/failpoint.h"
+#include "engine/model/quote.h"
+#include "engine/offload/file_check.h"
+#include "engine/offload/file_stores.h"
+#include "engine/offload/file_text.h"
+#include "engine/offload/rate_limit.h"
+#include "engine/run/retries.h"
+#include "io/postgres/file_column.h"
+#include "io/postgres/preflight.h"
+
+namespace sluice {
+namespace {
+
+// Few enough that a killed run loses little and that no row's lock is held for long.
+constexpr std::uint64_t kGroupBytes = std::uint64_t{8} << 20;
+constexpr std::size_t kGroupRows = 1000;
+// From here on a value comes in pieces.
+constexpr std::uint64_t kLargeBytes = std::uint64_t{1} << 20;
+constexpr std::uint64_t kBlocksPerTask = 64;
+// New contents that arrive all the time are the next run's.
+constexpr int kPassesMax = 20;
+constexpr std::size_t kNamesShown = 20;
+constexpr std::size_t kChecksAtOnce = 512;
+constexpr auto kUnfinishedAge = std::chrono::hours(24);
+
+// A content that stays where it is, and why.
+struct Left {
+  std::size_t heap = 0;
+  FileRow row;
+  bool other_path = false;  // it has a path already, of another file
+};
+
+// A large content of the server's, as pieces.
+class ServerText final : public TextPieces {
+ public:
+  explicit ServerText(FileCursor& cursor) : cursor_(cursor) {}
+  void rewind() override { cursor_.rewind(); }
+  std::string_view next() override { return cursor_.next(); }
+
+ private:
+  FileCursor& cursor_;
+};
+
+class Offload {
+ public:
+  Offload(const OffloadOptions& options, StopRequest& stop)
+      : options_(options),
+        stop_(stop),
+        console_(options.progress),
+        retries_(options.retry_for, stop, [this](const Retries::Notice& notice) { say_retry(notice); }),
+        canceller_(stop, options.grace),
+        rate_(options.max_rate) {
+    column_.schema = options.schema;
+    column_.table = options.table;
+    column_.content = options.column;
+    column_.path = options.path;
+    column_.storage_type = options.storage_type;
+    column_.size = options.size;
+    column_.sha256 = options.sha256;
+    column_.media_type = options.media_type;
+  }
+
+  int run() {
+    endpoint_ = open_target(options_.target, LocalTarget::must_exist);
+    connect(1);
+    retries_.run([&] { check_version(first()); });
+    storage_type_ = storage_type_of(options_.store);
+    switch (options_.action) {
+      case OffloadAction::verify:
+        require(false);
+        open();
+        return verify() ? 0 : kDifferent;
+      case OffloadAction::collect_garbage:
+        require(false);
+        open();
+        return collect_garbage();
+      case OffloadAction::move:
+        break;
+    }
+    require(true);
+    if (options_.dry_run) return preview();
+    // A column that an earlier run has dropped: the same command says so again.
+    if (!state_.content_exists) return already_dropped();
+    open();
+    move();
+    if (options_.drop_column) return drop();
+    return 0;
+  }
+
+ private:
+  static constexpr int kDifferent = 4;
+
+  [[nodiscard]] Connection& first() const { return *connections_.front(); }
+  [[nodiscard]] bool nulls_contents() const { return options_.afterwards == OffloadedColumn::null; }
+
+  void connect(std::size_t count) {
+    const std::size_t before = connections_.size();
+    const auto connect = [&] { connect_lanes(connections_, endpoint_.conninfo, count, console_); };
+    before == 0 ? connect() : retries_.run(connect);
+    for (std::size_t i = before; i < connections_.size(); ++i) canceller_.watch(*connections_[i]);
+  }
+
+  void say_retry(const Retries::Notice& notice) {
+    LogEvent event = event_of(LogLevel::warning, *notice.error);
+    event.message = fmt::format("{}; trying again in {:.1f} s", notice.error->what(), notice.wait_seconds);
+    console_.note(event);
+  }
+
+  // Everything that is in the way, at once.
+  void require(bool changes) {
+    state_ = retries_.run([&] { return look_at(first(), column_, changes); });
+    std::vector<Obstacle> obstacles = state_.obstacles;
+    const auto is_missing = [&](OffloadRole role) {
+      return std::find(state_.missing.begin(), state_.missing.end(), role) != state_.missing.end();
+    };
+    if (changes && !state_.content_exists && !options_.drop_column) {
+      obstacles.push_back(
+          {"table " + column_.quoted_table() + " has no column " + column_.quoted(OffloadRole::content),
+           "--column takes the name as PostgreSQL has it, with its case"});
+    }
+    if (!changes && (is_missing(OffloadRole::path) || is_missing(OffloadRole::storage_type))) {
+      obstacles.push_back({"table " + column_.quoted_table() + " has no columns that refer to files",
+                           "--path and --storage-type name them"});
+    }
+    refuse_findings({}, obstacles, console_);
+  }
+
+  void open() {
+    store_ = &stores_.add(options_.store, [&](const std::string& uri) {
+      return open_store(uri, store_options(stop_, options_.retry_for));
+    });
+  }
+
+  int preview() {
+    const LeftContents left =
+        state_.content_exists ? retries_.run([&] { return contents_without_references(); }) : LeftContents{};
+    std::cout << fmt::format("{} of {} to be offloaded to {}\n", counted(left.rows, "content"),
+                             column_.quoted_table() + "." + column_.quoted(OffloadRole::content),
+                             options_.store);
+    for (const OffloadRole role : state_.missing)
+      std::cout << "column to be added: " << column_.quoted(role) << "\n";
+    return 0;
+  }
+
+  // Before there is a column of paths, all of them are without one.
+  LeftContents contents_without_references() {
+    const bool has_path =
+        std::find(state_.missing.begin(), state_.missing.end(), OffloadRole::path) == state_.missing.end();
+    if (has_path) return count_contents(first(), column_);
+    FileColumn bare = column_;
+    bare.path = column_.content;
+    return count_contents(first(), bare);
+  }
+
+  int already_dropped() {
+    std::cout << fmt::format("{} has no column {} any more; nothing to do\n", column_.quoted_table(),
+                             column_.quoted(OffloadRole::content));
+    return 0;
+  }
+
+  // ---- moving ----
+
+  void move() {
+    const std::size_t cleared = store_->abandon_unfinished(kUnfinishedAge);
+    if (cleared > 0) console_.say(fmt::format("cleared away {} that earlier runs left unfinished", cleared));
+    if (state_.fires_triggers) {
+      console_.note({.level = LogLevel::warning,
+                     .message = "triggers of " + column_.quoted_table() +
+                                " see every row that is changed; what they do is theirs"});
+    }
+    retries_.run([&] { make_room(first(), column_, state_, nulls_contents()); });
+    // Before the first file: whoever looks for files that nobody refers to must know of this column.
+    retries_.run([&] { register_file_column(first(), column_, options_.store); });
+    connect(options_.jobs);
+    console_.begin_phase();
+    for (int pass = 0; pass < kPassesMax; ++pass) {
+      changed_meanwhile_ = 0;
+      const std::uint64_t before = files_moved_.load();
+      run_pass();
+      if (files_moved_.load() == before && changed_meanwhile_.load() == 0) break;
+    }
+    console_.end_phase();
+    say_what_moved();
+  }
+
+  struct Task {
+    std::size_t heap = 0;
+    BlockRange blocks;
+  };
+
+  void run_pass() {
+    std::vector<Task> tasks;
+    for (std::size_t heap = 0; heap < state_.heaps.size(); ++heap) {
+      const std::uint64_t blocks =
+          retries_.run([&] { return count_heap_blocks(first(), state_.heaps[heap]); });
+      for (std::uint64_t block = 0; block < blocks; block += kBlocksPerTask) {
+        tasks.push_back({heap, {block, std::min(block + kBlocksPerTask, blocks)}});
+      }
+    }
+    std::atomic<std::size_t> done{0};
+    PipelineWork work;
+    work.lanes = connections_.size();
+    work.tasks = tasks.size();
+    work.body = [&](std::size_t lane, std::size_t task) {
+      move_blocks(*connections_[lane], tasks[task]);
+      done.fetch_add(1, std::memory_order_relaxed);
+    };
+    const Ticker ticker(console_.interval_seconds(), [&] {
+      Progress progress;
+      progress.phase = "offload";
+      progress.rows = files_moved_.load(std::memory_order_relaxed);
+      progress.bytes = bytes_moved_.load(std::memory_order_relaxed);
+      progress.fraction =
+          tasks.empty() ? 1 : static_cast<double>(done.load()) / static_cast<double>(tasks.size());
+      console_.progress(progress);
+    });
+    if (!run_pipeline(work, stop_)) throw_interrupted();
+  }
+
+  [[noreturn]] static void throw_interrupted() {
+    throw Error(Fault::interrupted, "stopped before the end", "run the same command again to go on");
+  }
+
+  void move_blocks(Connection& connection, const Task& task) {
+    const std::string& heap = state_.heaps[task.heap];
+    const FileRows which = nulls_contents() ? FileRows::with_content : FileRows::without_path;
+    std::vector<FileRow> rows =
+        retries_.run([&] { return list_file_rows(connection, column_, heap, task.blocks, which); });
+    std::erase_if(rows, [&](const FileRow& row) { return is_left(task.heap, row); });
+    for (std::size_t first = 0; first < rows.size();) {
+      std::size_t last = first;
+      std::uint64_t bytes = 0;
+      do {
+        bytes += rows[last++].bytes;
+      } while (last < rows.size() && last - first < kGroupRows && bytes + rows[last].bytes <= kGroupBytes);
+      if (stop_.stopped()) throw_interrupted();
+      rate_.pass(bytes / 4 * 3, [&] { return stop_.stopped(); });
+      const std::span<const FileRow> group(rows.data() + first, last - first);
+      retries_.run([&] { move_group(connection, task.heap, group); });
+      first = last;
+    }
+  }
+
+  // Files first, and durable; then their references, in the transaction in which the rows were read.
+  void move_group(Connection& connection, std::size_t heap_number, std::span<const FileRow> rows) {
+    const std::string& heap = state_.heaps[heap_number];
+    const std::unique_ptr<Transaction> transaction = begin(connection);
+    const std::unique_ptr<FileBatch> batch = store_->begin_batch();
+    Group group{heap_number, batch.get(), {}, {}, 0};
+    const auto take = [&](const FileValue& value, TextPieces& text) {
+      const FileRow row{value.place, value.version, 0};
+      take_value(value, row, text, group);
+    };
+    std::vector<FileRow> small;
+    std::vector<FileRow> large;
+    for (const FileRow& row : rows) (row.bytes < kLargeBytes ? small : large).push_back(row);
+    read_file_rows(connection, column_, heap, small, true, [&](const FileValue& value) {
+      WholeText text(value.content);
+      take(value, text);
+    });
+    for (const FileRow& row : large) {
+      // The names first: nothing else may use the connection while a cursor's pieces are asked for.
+      std::string path;
+      std::string media_type;
+      bool there = false;
+      read_file_rows(connection, column_, heap, std::span(&row, 1), false, [&](const FileValue& value) {
+        path = value.path;
+        media_type = value.media_type;
+        there = true;
+      });
+      if (!there) continue;
+      FileCursor cursor(connection, column_, state_, heap, row);
+      ServerText text(cursor);
+      take({row.place, row.version, {}, path, media_type}, text);
+    }
+    failpoint("before settle");
+    batch->settle();
+    failpoint("after settle");
+    const std::uint64_t moved =
+        set_references(connection, column_, heap, storage_type_, group.references, nulls_contents());
+    transaction->commit();
+    failpoint("after group");
+    stores_.note(*batch);
+    files_moved_.fetch_add(moved, std::memory_order_relaxed);
+    bytes_moved_.fetch_add(group.bytes, std::memory_order_relaxed);
+    changed_meanwhile_.fetch_add(rows.size() - group.left.size() - moved, std::memory_order_relaxed);
+    const std::lock_guard lock(mutex_);
+    for (const Left& left : group.left) left_.emplace(key_of(left.heap, left.row.place), left);
+  }
+
+  static std::unique_ptr<Transaction> begin(Connection& connection) {
+    auto transaction = std::make_unique<Transaction>(connection);
+    lock_files(connection, FileLock::putting);
+    return transaction;
+  }
+
+  struct Group {
+    std::size_t heap;
+    FileBatch* batch;
+    std::vector<StoredReference> references;
+    std::vector<Left> left;
+    std::uint64_t bytes;
+  };
+
+  void take_value(const FileValue& value, const FileRow& row, TextPieces& text, Group& group) {
+    std::optional<FileOfText> file = FileOfText::find(text, options_.text);
+    if (!file) {
+      group.left.push_back({group.heap, row, false});
+      return;
+    }
+    FileName name;
+    name.sha256 = file->sha256();
+    const std::string_view media_type =
+        file->media_type().empty() ? value.media_type : std::string_view(file->media_type());
+    name.zstd = options_.compress && is_compressible(media_type);
+    if (!value.path.empty()) {
+      // It stayed beside its path, and may go when that is this very file.
+      const std::optional<FileName> known = FileName::parse(value.path);
+      if (!known || known->sha256 != name.sha256) {
+        group.left.push_back({group.heap, row, true});
+        return;
+      }
+      name = *known;
+    }
+    put_file(*group.batch, name, *file);
+    group.bytes += file->size();
+    group.references.push_back(
+        {row.place, row.version, name.text(), file->size(), to_hex(name.sha256), file->media_type()});
+  }
+
+  static std::pair<std::size_t, Place> key_of(std::size_t heap, Place place) { return {heap, place}; }
+
+  // Looked at before, and the same since.
+  bool is_left(std::size_t heap, const FileRow& row) {
+    const std::lock_guard lock(mutex_);
+    const auto found = left_.find(key_of(heap, row.place));
+    return found != left_.end() && found->second.row.version == row.version;
+  }
+
+  void say_what_moved() {
+    const LeftContents left = retries_.run([&] { return count_contents(first(), column_); });
+    std::cout << fmt::format("{} offloaded to {} ({}; {} written, {})\n", counted(files_moved_.load(), "row"),
+                             options_.store, human_bytes(bytes_moved_.load()),
+                             counted(stores_.files_written(), "new file"),
+                             human_bytes(stores_.bytes_written()));
+    std::uint64_t unreadable = 0;
+    std::uint64_t other_path = 0;
+    for (const auto& [key, row] : left_) ++(row.other_path ? other_path : unreadable);
+    if (unreadable > 0) {
+      std::cout << fmt::format(
+          "left as they are: {} that {} no Base64 as the flags allow it (--data-uri, --line-breaks, "
+          "--url-alphabet, "
+          "--missing-padding)\n",
+          counted(unreadable, "row"), unreadable == 1 ? "is" : "are");
+    }
+    if (other_path > 0) {
+      std::cout << fmt::format("left as they are: {} whose path is that of another file\n",
+                               counted(other_path, "row"));
+    }
+    list_left();
+    const std::uint64_t waiting = nulls_contents() ? left.rows : left.without_path;
+    if (waiting > unreadable + other_path) {
+      std::cout << fmt::format("{} came meanwhile; run the same command again for them\n",
+                               counted(waiting - unreadable - other_path, "row"));
+    }
+    if (nulls_contents() && files_moved_.load() > 0) {
+      std::cout << "the space is free for new rows after VACUUM " << column_.quoted_table()
+                << ", and the disk's again after VACUUM FULL, which locks it\n";
+    }
+    std::cout.flush();
+  }
+
+  void list_left() {
+    std::size_t shown = 0;
+    for (const auto& [key, row] : left_) {
+      if (++shown > kNamesShown) {
+        std::cout << "  and more\n";
+        break;
+      }
+      std::cout << "  " << state_.heaps[row.heap] << " ctid " << text_of_place(row.row.place) << "\n";
+    }
+  }
+
+  // ---- checking ----
+
+  // Every file that rows refer to. False when one is missing or damaged.
+  bool verify() {
+    connect(1);
+    console_.begin_phase();
+    std::vector<ReferredFile> some;
+    checked_ = broken_ = foreign_ = 0;
+    const auto check_some = [&] {
+      PipelineWork work;
+      work.lanes = options_.jobs;
+      work.tasks = some.size();
+      work.body = [&](std::size_t, std::size_t task) { check(some[task]); };
+      if (!run_pipeline(work, stop_)) throw_interrupted();
+      console_.progress({"verify", checked_.load(), bytes_checked_.load(), 0});
+      some.clear();
+    };
+    list_paths(first(), column_, storage_type_, [&](const PathInUse& used) {
+      const std::optional<FileName> name = FileName::parse(used.path);
+      if (!name) {
+        ++foreign_;
+        return;
+      }
+      some.push_back({*name, used.size});
+      if (some.size() == kChecksAtOnce) check_some();
+    });
+    check_some();
+    console_.end_phase();
+    std::cout << fmt::format(
+        "{} read back from {} ({}), {}\n", counted(checked_.load(), "file"), options_.store,
+        human_bytes(bytes_checked_.load()),
+        broken_.load() == 0 ? "all as they were put" : fmt::format("{} missing or damaged", broken_.load()));
+    if (foreign_ > 0) {
+      std::cout << fmt::format("{} not of sluice's form, and not looked at\n", counted(foreign_, "path"));
+    }
+    std::cout.flush();
+    return broken_.load() == 0;
+  }
+
+  void check(const ReferredFile& file) {
+    std::uint64_t bytes = 0;
+    const std::string wrong = why_broken(*store_, file, bytes);
+    checked_.fetch_add(1, std::memory_order_relaxed);
+    bytes_checked_.fetch_add(bytes, std::memory_order_relaxed);
+    if (wrong.empty()) return;
+    const std::lock_guard lock(mutex_);
+    if (broken_.fetch_add(1) < kNamesShown) std::cout << file.name.text() << ": " << wrong << "\n";
+  }
+
+  int drop() {
+    const LeftContents left = retries_.run([&] { return count_contents(first(), column_); });
+    if (left.rows > 0) {
+      throw Error(Fault::target_refused,
+                  fmt::format("the column stays: {} {} left in it", counted(left.rows, "content"),
+                              left.rows == 1 ? "is" : "are"),
+                  nulls_contents() ? "look at the rows listed above" : "leave out --after keep");
+    }
+    if (!verify()) return kDifferent;
+    retries_.run([&] { drop_content(first(), column_); });
+    std::cout << fmt::format("column {} dropped\n", column_.quoted(OffloadRole::content));
+    return 0;
+  }
+
+  // ---- files that nobody refers to ----
+
+  int collect_garbage() {
+    const auto now = std::chrono::system_clock::now();
+    console_.begin_phase();
+    std::map<std::string, std::uint64_t> old;  // by name: bytes
+    std::uint64_t young = 0;
+    std::uint64_t foreign = 0;
+    std::uint64_t all = 0;
+    store_->list([&](const StoredFile& file) {
+      ++all;
+      if (!FileName::parse(file.name)) {
+        ++foreign;
+      } else if (now - file.modified < options_.older_than) {
+        ++young;
+      } else {
+        old.emplace(file.name, file.bytes);
+      }
+      if (stop_.stopped()) throw_interrupted();
+    });
+    // From here to the end nobody takes a file for granted that is about to go.
+    Transaction transaction(first());
+    lock_files(first(), FileLock::removing);
+    std::vector<FileColumn> columns = {column_};
+    for (const RegisteredFileColumn& registered : list_file_columns(first())) {
+      if (registered.store == options_.store) columns.push_back(registered.column);
+    }
+    for (const FileColumn& column : columns) {
+      list_paths(first(), column, storage_type_,
+                 [&](const PathInUse& used) { old.erase(std::string(used.path)); });
+    }
+    std::uint64_t bytes = 0;
+    std::uint64_t removed = 0;
+    for (const auto& [name, size] : old) {
+      bytes += size;
+      std::cout << name << "\n";
+      if (!options_.remove) continue;
+      if (stop_.stopped()) throw_interrupted();
+      if (store_->remove(*FileName::parse(name))) ++removed;
+    }
+    console_.end_phase();
+    std::cout << fmt::format("{} in {}; {} that no row refers to ({}), {}\n", counted(all, "file"),
+                             options_.store, old.size(), human_bytes(bytes),
+                             options_.remove ? fmt::format("{} removed", removed) : "--delete removes them");
+    if (young > 0) {
+      std::cout << fmt::format("{} younger than --older-than, and not judged\n", counted(young, "file"));
+    }
+    if (foreign > 0)
+      std::cout << fmt::format("{} not of sluice's form, and not touched\n", counted(foreign, "file"));
+    std::cout.flush();
+    return 0;
+  }
+
+  const OffloadOptions& options_;
+  StopRequest& stop_;
+  Console console_;
+  Retries retries_;
+  Canceller canceller_;
+  RateLimit rate_;
+  FileColumn column_;
+  FileColumnState state_;
+  TargetEndpoint endpoint_;
+  std::vector<std::unique_ptr<Connection>> connections_;
+  FileStores stores_;
+  FileStore* store_ = nullptr;  // of stores_
+  std::string storage_type_;
+
+  std::atomic<std::uint64_t> files_moved_{0};
+  std::atomic<std::uint64_t> bytes_moved_{0};
+  std::atomic<std::uint64_t> changed_meanwhile_{0};
+  std::atomic<std::uint64_t> checked_{0};
+  std::atomic<std::uint64_t> bytes_checked_{0};
+  std::atomic<std::uint64_t> broken_{0};
+  std::uint64_t foreign_ = 0;
+  std::mutex mutex_;  // of left_, and of the lines of verify()
+  std::map<std::pair<std::size_t, Place>, Left> left_;
+};
+
+}  // namespace
+
+int offload(const OffloadOptions& options, StopRequest& stop) { return Offload(options, stop).run(); }
+
+}  // namespace sluice
