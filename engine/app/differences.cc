@@ -226,13 +226,14 @@ class DifferenceFinder::Lane {
 
   std::vector<RowPair> find() {
     RowDiff diff;
+    RowSum met;
     each_source_row([&](Row row, bool fits) {
       if (!fits && !take_key(row)) {
         unfit_unnamed_ = true;
         return;
       }
       const RowDigester& key = fits ? digester_ : *key_digester_;
-      const auto mark = mark_of(key.key_tuple(), key.digest());
+      const auto mark = mark_of(key.key_tuple(), key.digest(), fits ? &met : nullptr);
       if (!mark) return;
       RowMark added{mark->identity, fits ? key.digest() : Digest{}, place_of(row), mark->leaf};
       if (!fits) {
@@ -241,6 +242,7 @@ class DifferenceFinder::Lane {
       }
       diff.add_source(added);
     });
+    refuse_other_rows(met);
     const auto add_target = [&](const TargetRow& row) {
       if (const auto mark = mark_of(row.tuple, row.digest))
         diff.add_target({mark->identity, row.digest, row.place, mark->leaf});
@@ -377,13 +379,37 @@ class DifferenceFinder::Lane {
   };
 
   // Nothing for a row that the unit does not compare: of most rows of an unordered table only the leaf is
-  // looked at.
-  [[nodiscard]] std::optional<Mark> mark_of(std::span<const std::byte> tuple, const Digest& row) const {
+  // looked at. `met`: sums up those of the unit's leaves.
+  [[nodiscard]] std::optional<Mark> mark_of(std::span<const std::byte> tuple, const Digest& row,
+                                            RowSum* met = nullptr) const {
     const std::size_t leaf = leaves_.leaf_of(tuple, row);
     if (!std::binary_search(unit_.leaves.begin(), unit_.leaves.end(), leaf)) return std::nullopt;
+    if (met != nullptr) *met += RowSum{row, 1};
     const Digest identity = leaves_.rule().identity_of(tuple, row);
     if (!unit_.share.has(identity)) return std::nullopt;
     return Mark{identity, static_cast<std::uint32_t>(leaf)};
+  }
+
+  // Leaves are searched for by their keys, which in a damaged table leads past rows; what the target has of
+  // those would be called too much, and deleted by a repair.
+  void refuse_other_rows(const RowSum& met) const {
+    RowSum expected;
+    for (const std::size_t leaf : unit_.leaves) expected += leaves_.leaves()[leaf].rows;
+    if (met == expected) return;
+    if (!work_.snapshot->unchanged()) {
+      throw Error(Fault::source_changed,
+                  "the source was overwritten while it was read, by something that ignores locks",
+                  "copy it where nobody writes to it, and compare again");
+    }
+    throw not_found_again(
+        fmt::format("{} where {} were", counted(met.rows, "row"), human_count(expected.rows)));
+  }
+
+  [[nodiscard]] Error not_found_again(const std::string& how) const {
+    return Error(Fault::source_unreadable,
+                 fmt::format("table {} is corrupt: its rows are not found again by their keys ({})",
+                             plan_.source, how),
+                 "PRAGMA integrity_check tells more, and sqlite3 FILE .recover can save what is left");
   }
 
   // `replacing`: only the rows that take the place of another, or only those that do not.
@@ -408,7 +434,9 @@ class DifferenceFinder::Lane {
       insert(item.pair, std::span(&tuple, 1));
     }
     each_source_row_of(sought, [&](std::size_t i, Row, bool) { insert(sought[i], digester_.sent_pieces()); });
-    if (inserted != wanted) throw Error(Fault::internal, "a row of the source was not found again");
+    if (inserted != wanted) {
+      throw not_found_again(fmt::format("{} of {}", human_count(inserted), counted(wanted, "row")));
+    }
   }
 
   // Of a row that does not fit: whether its key does, which key_digester_ has then.

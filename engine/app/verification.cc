@@ -92,6 +92,8 @@ std::optional<ScannedSource> scan_source(Snapshot& snapshot, const std::vector<T
   }
   for (std::size_t table = 0; table < tables.size(); ++table) {
     scanned.leaves.emplace_back(tables[table], digests[table]);
+    // A damaged table must not look as if it had fewer rows: those of the target would be called too many.
+    snapshot.expect_rows(tables[table], scanned.leaves.back().total().rows + scanned.unfit[table]);
   }
   return scanned;
 }
