@@ -226,13 +226,14 @@ class DifferenceFinder::Lane {
 
   std::vector<RowPair> find() {
     RowDiff diff;
+    RowSum met;
     each_source_row([&](Row row, bool fits) {
       if (!fits && !take_key(row)) {
         unfit_unnamed_ = true;
         return;
       }
       const RowDigester& key = fits ? digester_ : *key_digester_;
-      const auto mark = mark_of(key.key_tuple(), key.digest());
+      const auto mark = mark_of(key.key_tuple(), key.digest(), fits ? &met : nullptr);
       if (!mark) return;
       RowMark added{mark->identity, fits ? key.digest() : Digest{}, place_of(row), mark->leaf};
       if (!fits) {
@@ -241,6 +242,7 @@ class DifferenceFinder::Lane {
       }
       diff.add_source(added);
     });
+    refuse_other_rows(met);
     const auto add_target = [&](const TargetRow& row) {
       if (const auto mark = mark_of(row.tuple, row.digest))
         diff.add_target({mark->identity, row.digest, row.place, mark->leaf});
@@ -377,13 +379,37 @@ class DifferenceFinder::Lane {
   };
 
   // Nothing for a row that the unit does not compare: of most rows of an unordered table only the leaf is
-  // looked at.
-  [[nodiscard]] std::optional<Mark> mark_of(std::span<const std::byte> tuple, const Digest& row) const {
+  // looked at. `met`: sums up those of the unit's leaves.
+  [[nodiscard]] std::optional<Mark> mark_of(std::span<const std::byte> tuple, const Digest& row,
+                                            RowSum* met = nullptr) const {
     const std::size_t leaf = leaves_.leaf_of(tuple, row);
     if (!std::binary_search(unit_.leaves.begin(), unit_.leaves.end(), leaf)) return std::nullopt;
+    if (met != nullptr) *met += RowSum{row, 1};
     const Digest identity = leaves_.rule().identity_of(tuple, row);
     if (!unit_.share.has(identity)) return std::nullopt;
     return Mark{identity, static_cast<std::uint32_t>(leaf)};
+  }
+
+  // Leaves are searched for by their keys, which in a damaged table leads past rows; what the target has of
+  // those would be called too much, and deleted by a repair.
+  void refuse_other_rows(const RowSum& met) const {
+    RowSum expected;
+    for (const std::size_t leaf : unit_.leaves) expected += leaves_.leaves()[leaf].rows;
+    if (met == expected) return;
+    if (!work_.snapshot->unchanged()) {
+      throw Error(Fault::source_changed,
+                  "the source was overwritten while it was read, by something that ignores locks",
+                  "copy it where nobody writes to it, and compare again");
+    }
+    throw not_found_again(
+        fmt::format("{} where {} were", counted(met.rows, "row"), human_count(expected.rows)));
+  }
+
+  [[nodiscard]] Error not_found_again(const std::string& how) const {
+    return Error(Fault::source_unreadable,
+                 fmt::format("table {} is corrupt: its rows are not found again by their keys ({})",
+                             plan_.source, how),
+                 "PRAGMA integrity_check tells more, and sqlite3 FILE .recover can save what is left");
   }
 
   // `replacing`: only the rows that take the place of another, or only those that do not.
@@ -408,7 +434,9 @@ class DifferenceFinder::Lane {
       insert(item.pair, std::span(&tuple, 1));
     }
     each_source_row_of(sought, [&](std::size_t i, Row, bool) { insert(sought[i], digester_.sent_pieces()); });
-    if (inserted != wanted) throw Error(Fault::internal, "a row of the source was not found again");
+    if (inserted != wanted) {
+      throw not_found_again(fmt::format("{} of {}", human_count(inserted), counted(wanted, "row")));
+    }
   }
 
   // Of a row that does not fit: whether its key does, which key_digester_ has then.
@@ -548,28 +576,35 @@ DifferenceFinder::~DifferenceFinder() = default;
 // False when stopped.
 bool DifferenceFinder::cut() {
   for (std::size_t table = 0; table < work_.tables->size(); ++table) {
-    const std::vector<std::size_t>& differing = work_.leaves[table];
-    if (differing.empty()) continue;
-    const TablePlan& plan = (*work_.tables)[table];
-    const TableLeaves& source = (*work_.source)[table];
-    const bool by_key = source.ordered() && finds_by_key(*work_.connections.front(), plan);
-    std::uint64_t all_rows = 0;
-    for (std::size_t i = 0; i < differing.size(); ++i) {
-      const std::uint64_t rows = source.leaves()[differing[i]].rows.rows + work_.rows_target[table][i];
-      all_rows += rows;
-      if (!by_key) continue;
-      // One by one where each is found by its keys, so that the lanes share them.
-      const std::uint64_t count = rows / room_->rows_at_once + 1;
-      for (std::uint64_t number = 0; number < count; ++number)
-        units_.push_back({table, {differing[i]}, true, {.number = number, .count = count}});
-    }
-    if (by_key) continue;
-    if (all_rows <= room_->rows_at_once) {
-      units_.push_back({table, differing, false});
-    } else if (!cut_by_scan(table, differing, by_key)) {
-      return false;
-    }
+    if (work_.leaves[table].empty()) continue;
+    const std::size_t before = units_.size();
+    const bool cut = retried([&] {
+      units_.erase(units_.begin() + static_cast<std::ptrdiff_t>(before), units_.end());
+      return cut_table(table);
+    });
+    if (!cut) return false;
   }
+  return true;
+}
+
+bool DifferenceFinder::cut_table(std::size_t table) {
+  const std::vector<std::size_t>& differing = work_.leaves[table];
+  const TablePlan& plan = (*work_.tables)[table];
+  const TableLeaves& source = (*work_.source)[table];
+  const bool by_key = source.ordered() && finds_by_key(*work_.connections.front(), plan);
+  std::uint64_t all_rows = 0;
+  for (std::size_t i = 0; i < differing.size(); ++i) {
+    const std::uint64_t rows = source.leaves()[differing[i]].rows.rows + work_.rows_target[table][i];
+    all_rows += rows;
+    if (!by_key) continue;
+    // One by one where each is found by its keys, so that the lanes share them.
+    const std::uint64_t count = rows / room_->rows_at_once + 1;
+    for (std::uint64_t number = 0; number < count; ++number)
+      units_.push_back({table, {differing[i]}, true, {.number = number, .count = count}});
+  }
+  if (by_key) return true;
+  if (all_rows > room_->rows_at_once) return cut_by_scan(table, differing, by_key);
+  units_.push_back({table, differing, false});
   return true;
 }
 
@@ -648,30 +683,38 @@ std::optional<Differences> DifferenceFinder::find() {
   pipeline.tasks = units_.size();
   pipeline.body = [&](std::size_t lane, std::size_t number) {
     Unit& unit = units_[number];
-    naming_table((*work_.tables)[unit.table], [&] {
-      Lane work(work_, lane, unit);
-      std::vector<RowPair> pairs = work.find();
+    const auto with_lane = [&](const auto& what) {
+      return retried([&] {
+        naming_table((*work_.tables)[unit.table], [&] {
+          Lane work(work_, lane, unit);
+          what(work);
+        });
+      });
+    };
+    std::vector<RowPair> pairs;
+    with_lane([&](Lane& work) {
+      pairs = work.find();
       counts[number].unfit_unnamed = work.unfit_unnamed();
-      for (const RowPair& pair : pairs) {
-        if (pair.source && pair.source->is_unfit()) ++counts[number].unfit_there;
-        switch (kind_of(pair)) {
-          case DifferenceKind::missing:
-            ++counts[number].missing;
-            break;
-          case DifferenceKind::mismatch:
-            ++counts[number].mismatch;
-            break;
-          case DifferenceKind::extraneous:
-            ++counts[number].extraneous;
-            break;
-        }
-      }
-      const std::uint64_t before = reported.fetch_add(pairs.size());
-      const std::uint64_t room = before < work_.max_report ? work_.max_report - before : 0;
-      rows[number] = work.describe(std::span(pairs).first(std::min<std::uint64_t>(room, pairs.size())),
-                                   work_.show_values);
-      if (kept.fetch_add(pairs.size()) + pairs.size() <= room_->pairs_kept) unit.pairs = std::move(pairs);
     });
+    for (const RowPair& pair : pairs) {
+      if (pair.source && pair.source->is_unfit()) ++counts[number].unfit_there;
+      switch (kind_of(pair)) {
+        case DifferenceKind::missing:
+          ++counts[number].missing;
+          break;
+        case DifferenceKind::mismatch:
+          ++counts[number].mismatch;
+          break;
+        case DifferenceKind::extraneous:
+          ++counts[number].extraneous;
+          break;
+      }
+    }
+    const std::uint64_t before = reported.fetch_add(pairs.size());
+    const std::uint64_t room = before < work_.max_report ? work_.max_report - before : 0;
+    const auto shown = std::span(pairs).first(std::min<std::uint64_t>(room, pairs.size()));
+    with_lane([&](Lane& work) { rows[number] = work.describe(shown, work_.show_values); });
+    if (kept.fetch_add(pairs.size()) + pairs.size() <= room_->pairs_kept) unit.pairs = std::move(pairs);
     finished.fetch_add(1, std::memory_order_relaxed);
   };
   {
@@ -699,8 +742,13 @@ std::optional<Differences> DifferenceFinder::find() {
 class DifferenceFinder::Repairer {
  public:
   Repairer(const DifferenceWork& work, const std::vector<Unit>& units, const RepairRights& rights,
-           const RepairRecord& record, const std::vector<std::string>& runs)
-      : work_(work), units_(units), rights_(rights), record_(record), done_(work.tables->size()) {
+           const RepairRecord& record, const std::vector<std::string>& runs, Retries& progress)
+      : work_(work),
+        units_(units),
+        rights_(rights),
+        record_(record),
+        progress_(progress),
+        done_(work.tables->size()) {
     for (std::size_t table = 0; table < runs.size(); ++table) runs_[&(*work.tables)[table]] = runs[table];
   }
 
@@ -830,6 +878,7 @@ class DifferenceFinder::Repairer {
   }
 
   void count(std::span<const Item> items) {
+    progress_.note_progress();
     const std::scoped_lock lock(mutex_);
     for (const Item& item : items) {
       TableDifferences& table = done_[units_[item.unit].table];
@@ -855,6 +904,7 @@ class DifferenceFinder::Repairer {
   const std::vector<Unit>& units_;
   const RepairRights& rights_;
   const RepairRecord& record_;
+  Retries& progress_;
   std::map<const TablePlan*, std::string> runs_;
   std::mutex mutex_;  // of what follows; held for moments between transactions
   std::vector<Item> aside_;
@@ -864,9 +914,9 @@ class DifferenceFinder::Repairer {
 };
 
 bool DifferenceFinder::repair(const RepairRights& rights, const RepairRecord& record,
-                              const std::vector<std::string>& runs, Differences& differences,
-                              RefusedRows& refused) {
-  Repairer repairer(work_, units_, rights, record, runs);
+                              const std::vector<std::string>& runs, Retries& progress,
+                              Differences& differences, RefusedRows& refused) {
+  Repairer repairer(work_, units_, rights, record, runs, progress);
   std::atomic<std::size_t> finished{0};
   PipelineWork pipeline;
   pipeline.lanes = std::min(work_.connections.size(), work_.snapshot->readers());

@@ -20,6 +20,7 @@
 #include "engine/app/verification.h"
 #include "engine/model/plan.h"
 #include "engine/run/range_pipeline.h"
+#include "engine/run/retries.h"
 #include "io/postgres/repair.h"
 #include "io/sqlite/snapshot.h"
 
@@ -80,6 +81,8 @@ struct DifferenceWork {
   // reading.
   std::uint64_t memory_bytes = 0;
   RefusedRows refused;  // to be described as such
+  // For find(), which then tries again what it reads. Null: the caller does, from the beginning.
+  Retries* retries = nullptr;
 };
 
 struct Differences {
@@ -102,8 +105,12 @@ class DifferenceFinder {
   // unique value, come together at the end; rows that the target refuses even then are left as they are and
   // listed in `refused`. Counts what it did in `differences`, also when it throws. False when stopped; then
   // what is done stays. `runs`: of the migration, per table; empty without one.
+  //
+  // It tries nothing again: after a lost connection nobody knows whether a leaf is repaired, and rows without
+  // a key would come twice. Whoever wants to go on finds the differences anew. `progress` hears of every
+  // leaf.
   bool repair(const RepairRights& rights, const RepairRecord& record, const std::vector<std::string>& runs,
-              Differences& differences, RefusedRows& refused);
+              Retries& progress, Differences& differences, RefusedRows& refused);
 
  private:
   struct Room;
@@ -113,7 +120,13 @@ class DifferenceFinder {
   class Repairer;
 
   bool cut();
+  bool cut_table(std::size_t table);
   bool cut_by_scan(std::size_t table, const std::vector<std::size_t>& leaves, bool by_key);
+
+  template <class Body>
+  auto retried(const Body& body) {
+    return work_.retries == nullptr ? body() : work_.retries->run(body);
+  }
 
   const DifferenceWork work_;
   const std::unique_ptr<const Room> room_;

@@ -58,10 +58,11 @@ std::string default_target(const std::filesystem::path& source) {
 
 void warn_of_plain_text(const Connection& connection, Console& console) {
   if (!connection.is_exposed()) return;
-  console.say(fmt::format(
-      "warning: the connection to {} is not encrypted, and its rows can be read and changed on the way; "
-      "sslmode=verify-full (with sslrootcert=FILE of the CA) in TARGET protects them",
-      connection.host()));
+  console.note({.level = LogLevel::warning,
+                .message = fmt::format(
+                    "the connection to {} is not encrypted, and its rows can be read and changed on the way; "
+                    "sslmode=verify-full (with sslrootcert=FILE of the CA) in TARGET protects them",
+                    connection.host())});
 }
 
 void connect_lanes(std::vector<std::unique_ptr<Connection>>& connections, const std::string& conninfo,

@@ -16,6 +16,9 @@ int percent(double fraction) { return static_cast<int>(fraction * 100 + 0.5); }
 // From here on a machine has nothing more to give: the rest is what switching and measuring lose.
 constexpr double kBusy = 0.85;
 
+// Below this a phase is mostly its begin and its end, and its bounds are a matter of luck.
+constexpr double kSecondsWorthSaving = 0.2;
+
 }  // namespace
 
 std::string binding_of(const PhaseExplanation& phase, const Machine& machine) {
@@ -65,8 +68,8 @@ std::string explanation_text(const Explanation& explanation) {
     text +=
         fmt::format("{:<11}  {:>8.2f}  {:>8.2f}  {:>14.2f}  {:>8.2f}  {:>8.2f}  {:>11}  {:>9}\n", phase.name,
                     use.wall, use.cpu, use.for_core, use.for_server, use.for_source, rows, bytes);
-    // Of what took no time worth speaking of, the report has it.
-    if (use.wall < all / 10) continue;
+    // Of what took no time worth speaking of, the report has it; nor is there any to be saved.
+    if (use.wall < std::max(all / 10, kSecondsWorthSaving)) continue;
     reasons += fmt::format("{} was bound by {}\n", phase.name, binding_of(phase, explanation.machine));
   }
   text += reasons;

@@ -8,7 +8,6 @@
 #include <iostream>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 
 #include "engine/app/canceller.h"
@@ -23,6 +22,7 @@
 #include "engine/app/planning.h"
 #include "engine/app/printable.h"
 #include "engine/app/report.h"
+#include "engine/app/retry_notice.h"
 #include "engine/app/stores.h"
 #include "engine/app/verification.h"
 #include "engine/app/version.h"
@@ -99,7 +99,12 @@ class Migration {
       : options_(options),
         stop_(stop),
         console_(options.progress),
-        retries_(options.retry_for, stop, [this](const Retries::Notice& notice) { say_retry(notice); }),
+        retry_notice_(console_),
+        retries_(options.retry_for, stop,
+                 [this](const Retries::Notice& notice) {
+                   metrics_.copy_retried(notice.error->sqlstate());
+                   retry_notice_.say(notice);
+                 }),
         canceller_(stop, options.grace) {}
 
   int run() {
@@ -139,24 +144,6 @@ class Migration {
         console_.say(fmt::format("{} in a crash; loading it again", error.what()));
       }
     }
-  }
-
-  // Whoever watches wants to know that it goes on, but not of every lane: a server that goes down takes all
-  // of them with it.
-  void say_retry(const Retries::Notice& notice) {
-    metrics_.copy_retried(notice.error->sqlstate());
-    constexpr auto kSilence = std::chrono::seconds(2);
-    const std::lock_guard lock(retry_said_mutex_);
-    const auto now = std::chrono::steady_clock::now();
-    if (retry_said_ && now - *retry_said_ < kSilence) return;
-    retry_said_ = now;
-    const Error& error = *notice.error;
-    LogEvent event = event_of(LogLevel::warning, error);
-    event.message =
-        fmt::format("{}{}; trying again in {:.1f} s", error.what(),
-                    error.sqlstate().empty() ? "" : " [" + error.sqlstate() + "]", notice.wait_seconds);
-    event.attempt = static_cast<unsigned>(notice.attempt);
-    console_.note(event);
   }
 
   int run_to_the_end() {
@@ -808,8 +795,7 @@ class Migration {
   const Stopwatch total_;
   Console console_;
   Damage damage_;
-  std::mutex retry_said_mutex_;
-  std::optional<std::chrono::steady_clock::time_point> retry_said_;
+  RetryNotice retry_notice_;
   Retries retries_;
   Canceller canceller_;
   RunMetrics metrics_;

@@ -19,6 +19,7 @@
 #include "engine/app/console.h"
 #include "engine/app/endpoints.h"
 #include "engine/app/planning.h"
+#include "engine/app/retry_notice.h"
 #include "engine/app/stores.h"
 #include "engine/model/error.h"
 #include "engine/model/failpoint.h"
@@ -70,7 +71,9 @@ class Offload {
       : options_(options),
         stop_(stop),
         console_(options.progress),
-        retries_(options.retry_for, stop, [this](const Retries::Notice& notice) { say_retry(notice); }),
+        retry_notice_(console_),
+        retries_(options.retry_for, stop,
+                 [this](const Retries::Notice& notice) { retry_notice_.say(notice); }),
         canceller_(stop, options.grace),
         rate_(options.max_rate) {
     column_.schema = options.schema;
@@ -121,12 +124,6 @@ class Offload {
     const auto connect = [&] { connect_lanes(connections_, endpoint_.conninfo, count, console_); };
     before == 0 ? connect() : retries_.run(connect);
     for (std::size_t i = before; i < connections_.size(); ++i) canceller_.watch(*connections_[i]);
-  }
-
-  void say_retry(const Retries::Notice& notice) {
-    LogEvent event = event_of(LogLevel::warning, *notice.error);
-    event.message = fmt::format("{}; trying again in {:.1f} s", notice.error->what(), notice.wait_seconds);
-    console_.note(event);
   }
 
   // Everything that is in the way, at once.
@@ -523,6 +520,7 @@ class Offload {
   const OffloadOptions& options_;
   StopRequest& stop_;
   Console console_;
+  RetryNotice retry_notice_;
   Retries retries_;
   Canceller canceller_;
   RateLimit rate_;

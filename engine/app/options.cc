@@ -91,6 +91,12 @@ void add_duration(CLI::App& app, const char* flag, std::chrono::milliseconds& du
       ->type_name("TIME");
 }
 
+void add_retry_for(CLI::App& app, std::chrono::milliseconds& retry_for) {
+  add_duration(app, "--retry-for", retry_for,
+               "Go on trying so long when the server restarts, is full or cannot be reached;\n"
+               "0 gives up at once [5min]");
+}
+
 void add_memory_limit(CLI::App& app, PlanningOptions& options) {
   app.add_option_function<std::string>(
          "--memory-limit",
@@ -215,9 +221,7 @@ void add_migrate_options(CLI::App& app, MigrateOptions& options) {
                  "With --snapshot copy: the copy is this file, kept until a run has come to its\n"
                  "end, so that an interrupted one goes on from it, whatever became of the source")
       ->type_name("FILE");
-  add_duration(app, "--retry-for", options.retry_for,
-               "Go on trying so long when the server restarts, is full or cannot be reached;\n"
-               "0 gives up at once [5min]");
+  add_retry_for(app, options.retry_for);
   add_duration(app, "--grace", options.grace,
                "When told to stop, finish what is under way for so long before cancelling it\n"
                "[20s]");
@@ -283,6 +287,7 @@ void add_verify_options(CLI::App& app, VerifyOptions& options) {
   add_choice<BadTextPolicy>(app, "--bad-text", options.mapping.bad_text, choices_in(kBadTextWords),
                             "How text that PostgreSQL refuses was loaded, where no ledger says so [stop]")
       ->type_name("MODE");
+  add_retry_for(app, options.retry_for);
   add_choice<ProgressMode>(
       app, "--progress", options.progress,
       {{"auto", ProgressMode::automatic}, {"plain", ProgressMode::plain}, {"none", ProgressMode::none}},

@@ -107,6 +107,8 @@ struct VerifyOptions : PlanningOptions {
   bool scan = false;  // read the source even where the ledger has its digests
   bool repair = false;
   bool repair_without_key = false;
+  // How long to try again what the server refuses for the moment; zero: not at all.
+  std::chrono::milliseconds retry_for = std::chrono::minutes(5);
 };
 
 enum class OffloadAction : std::uint8_t { move, verify, collect_garbage };

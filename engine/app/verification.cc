@@ -92,6 +92,8 @@ std::optional<ScannedSource> scan_source(Snapshot& snapshot, const std::vector<T
   }
   for (std::size_t table = 0; table < tables.size(); ++table) {
     scanned.leaves.emplace_back(tables[table], digests[table]);
+    // A damaged table must not look as if it had fewer rows: those of the target would be called too many.
+    snapshot.expect_rows(tables[table], scanned.leaves.back().total().rows + scanned.unfit[table]);
   }
   return scanned;
 }
@@ -114,10 +116,12 @@ class TargetReader {
       options.server_sums = !work_.server_sums.empty() && work_.server_sums[i];
       options.sample_seed = work_.sample_seed + i;
       const TableLeaves& source = (*work_.source)[i];
-      TableReadBack& table =
-          *tables_.emplace_back(std::make_unique<TableReadBack>((*work_.tables)[i], source, options));
-      const std::size_t count = table.cut(*work_.connections.front());
-      for (std::size_t piece = 0; piece < count; ++piece) pieces.emplace_back(&table, piece);
+      std::unique_ptr<TableReadBack>& table = tables_.emplace_back();
+      const std::size_t count = work_.retries->run([&] {
+        table = std::make_unique<TableReadBack>((*work_.tables)[i], source, options);
+        return table->cut(*work_.connections.front());
+      });
+      for (std::size_t piece = 0; piece < count; ++piece) pieces.emplace_back(table.get(), piece);
       rows_expected += source.total().rows;
     }
     RowMeter meter;
@@ -126,7 +130,10 @@ class TargetReader {
     pipeline.tasks = pieces.size();
     pipeline.body = [&](std::size_t lane, std::size_t number) {
       const auto& [table, piece] = pieces[number];
-      table->read(*work_.connections[lane], piece, meter);
+      work_.retries->run([&](std::size_t attempt) {
+        if (attempt > 1 && work_.before_reading_again) work_.before_reading_again(lane);
+        table->read(*work_.connections[lane], piece, meter);
+      });
     };
     {
       const Ticker ticker(console_.interval_seconds(),
@@ -134,7 +141,9 @@ class TargetReader {
       if (!run_pipeline(pipeline, stop_)) return {};
     }
     std::vector<TableComparison> comparisons;
-    for (const auto& table : tables_) comparisons.push_back(table->compare(*work_.connections.front()));
+    for (const auto& table : tables_) {
+      comparisons.push_back(work_.retries->run([&] { return table->compare(*work_.connections.front()); }));
+    }
     return comparisons;
   }
 
@@ -154,17 +163,19 @@ std::vector<TableComparison> compare_target(const ComparisonWork& work, Console&
 
 std::optional<LeavesLeft> compare_leaves(const std::vector<Connection*>& connections, const TablePlan& plan,
                                          const TableLeaves& source, const std::vector<std::size_t>& leaves,
-                                         const StopRequest& stop) {
+                                         Retries& retries, const StopRequest& stop) {
   TableLeaves target = source;
   for (const std::size_t leaf : leaves) target.clear(leaf);
-  const bool by_key = source.ordered() && finds_by_key(*connections.front(), plan);
-  const std::uint64_t blocks = by_key ? 0 : count_blocks(*connections.front(), plan);
+  const bool by_key =
+      source.ordered() && retries.run([&] { return finds_by_key(*connections.front(), plan); });
+  const std::uint64_t blocks =
+      by_key ? 0 : retries.run([&] { return count_blocks(*connections.front(), plan); });
   std::vector<std::optional<TableLeaves>> parts(
       by_key ? leaves.size() : std::max<std::uint64_t>(1, (blocks + kBlocksPerPiece - 1) / kBlocksPerPiece));
   PipelineWork pipeline;
   pipeline.lanes = connections.size();
   pipeline.tasks = parts.size();
-  pipeline.body = [&](std::size_t lane, std::size_t number) {
+  const auto read = [&](std::size_t lane, std::size_t number) {
     TableLeaves& part = parts[number].emplace(source.emptied());
     const auto add = [&](const TargetRow& row) {
       const std::size_t leaf = part.leaf_of(row.tuple, row.digest);
@@ -181,6 +192,7 @@ std::optional<LeavesLeft> compare_leaves(const std::vector<Connection*>& connect
       }
     });
   };
+  pipeline.body = [&](std::size_t lane, std::size_t number) { retries.run([&] { read(lane, number); }); };
   pipeline.record = [&](std::size_t number) {
     target.merge(*parts[number]);
     parts[number].reset();

@@ -3,6 +3,7 @@
 // is engine/app/differences.h.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,6 +13,7 @@
 #include "engine/app/table_read_back.h"
 #include "engine/model/plan.h"
 #include "engine/run/range_pipeline.h"
+#include "engine/run/retries.h"
 #include "io/postgres/connection.h"
 #include "io/postgres/ledger.h"
 #include "io/sqlite/snapshot.h"
@@ -52,7 +54,10 @@ struct ComparisonWork {
   // Per table: its leaves have the server's sums. Empty: none has.
   std::vector<bool> server_sums;
   std::vector<Connection*> connections;  // one per lane; each reads alone
-  VerifyMode mode = VerifyMode::full;    // not none
+  Retries* retries = nullptr;
+  // Before a lane reads again what has failed: its connection may lead to another server now. May be empty.
+  std::function<void(std::size_t lane)> before_reading_again;
+  VerifyMode mode = VerifyMode::full;  // not none
   double sample_percent = 100;
   std::uint64_t sample_seed = 0;
 };
@@ -62,14 +67,14 @@ std::vector<TableComparison> compare_target(const ComparisonWork& work, Console&
                                             const StopRequest& stop);
 
 // Reads some leaves of one table anew, after a repair, and returns those that still differ, with the target's
-// rows in each; nothing when stopped. `leaves`: ascending.
+// rows in each; nothing when stopped. `leaves`: ascending. What is read is tried again by `retries`.
 struct LeavesLeft {
   std::vector<std::size_t> differing;
   std::vector<std::uint64_t> rows;
 };
 std::optional<LeavesLeft> compare_leaves(const std::vector<Connection*>& connections, const TablePlan& plan,
                                          const TableLeaves& source, const std::vector<std::size_t>& leaves,
-                                         const StopRequest& stop);
+                                         Retries& retries, const StopRequest& stop);
 
 // Which ranges of a load a difference concerns, and the numbers, on one line.
 struct DescribedDifference {

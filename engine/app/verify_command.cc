@@ -18,6 +18,7 @@
 #include "engine/app/plan_file.h"
 #include "engine/app/plan_record.h"
 #include "engine/app/planning.h"
+#include "engine/app/retry_notice.h"
 #include "engine/app/verification.h"
 #include "engine/app/verify_report.h"
 #include "engine/app/wal_watch.h"
@@ -25,6 +26,7 @@
 #include "engine/model/fingerprint.h"
 #include "engine/model/quote.h"
 #include "engine/plan/planner.h"
+#include "engine/run/retries.h"
 #include "io/postgres/ledger.h"
 #include "io/postgres/preflight.h"
 #include "io/postgres/repair.h"
@@ -44,7 +46,12 @@ namespace {
 class Verification {
  public:
   Verification(const VerifyOptions& options, const StopRequest& stop)
-      : options_(options), stop_(stop), console_(options.progress) {}
+      : options_(options),
+        stop_(stop),
+        console_(options.progress),
+        retry_notice_(console_),
+        retries_(options.retry_for, stop, [this](const auto& notice) { retry_notice_.say(notice); }),
+        repairs_(options.retry_for, stop, [this](const auto& notice) { retry_notice_.say(notice); }) {}
 
   int run() {
     snapshot_ = open_source(options_, stores_, console_, stop_);
@@ -52,7 +59,9 @@ class Verification {
     connect();
     choose_basis();
     // Before anything is compared: what another repair does meanwhile would be done twice.
-    if (options_.repair) repair_lock_.emplace(endpoint_.conninfo, report_.tables);
+    if (options_.repair) {
+      retries_.run([&] { repair_lock_.emplace(endpoint_.conninfo, report_.tables); });
+    }
     console_.begin_phase();
     take_source();
     compare();
@@ -67,8 +76,9 @@ class Verification {
 
   void connect() {
     endpoint_ = open_target(options_.target, LocalTarget::must_exist);
+    // Not tried again: a wrong address should be known at once.
     connect_lanes(connections_, endpoint_.conninfo, 1, console_);
-    check_readable(primary());
+    retries_.run([&] { check_readable(primary()); });
     report_.source_path = snapshot_->path().string();
     report_.source_fingerprint = snapshot_->fingerprint();
     report_.target_database = primary().database();
@@ -86,9 +96,10 @@ class Verification {
         select_tables(snapshot_->catalog(), plan_options(nullptr));
     if (selected.empty())
       throw Error(Fault::usage, "there is no table to compare", "see --tables, --exclude and the mapping");
-    existing_ = read_target_catalog(primary(), options_.schema, TargetUse::compare);
+    existing_ =
+        retries_.run([&] { return read_target_catalog(primary(), options_.schema, TargetUse::compare); });
     const std::map<std::string, Loaded> loaded =
-        options_.scan ? std::map<std::string, Loaded>() : find_loaded(selected);
+        options_.scan ? std::map<std::string, Loaded>() : retries_.run([&] { return find_loaded(selected); });
     std::set<std::string> scanned;
     for (const SourceTable* table : selected) {
       const auto found = loaded.find(table->name);
@@ -193,7 +204,7 @@ class Verification {
       return read_both("the ledger was written by an earlier sluice and has no plan of it");
     std::vector<const WorkRecord*> ranges;
     const auto& [known, added] = work_.try_emplace(run.run_id);
-    if (added) known->second = list_work(primary(), run.run_id);
+    if (added) known->second = retries_.run([&] { return list_work(primary(), run.run_id); });
     bool complete = true;
     for (const WorkRecord& record : known->second) {
       if (record.table != loaded.table.table) continue;
@@ -223,7 +234,13 @@ class Verification {
     report_.runs_began[run.run_id] = run.started_at;
     report_.unfit.push_back(rejected);
     report_.rejected.push_back(rejected);
-    if (rejected > 0) take_rejected_rows(run.run_id, plan, report_.tables.size());
+    if (rejected > 0) {
+      const std::size_t before = unfit_rows_.size();
+      retries_.run([&] {
+        unfit_rows_.resize(before);
+        take_rejected_rows(run.run_id, plan, report_.tables.size());
+      });
+    }
     report_.tables.push_back(std::move(plan));
     return true;
   }
@@ -315,12 +332,20 @@ class Verification {
   }
 
   void compare() {
-    connect_lanes(connections_, endpoint_.conninfo, options_.jobs, console_);
+    retries_.run([&] { connect_lanes(connections_, endpoint_.conninfo, options_.jobs, console_); });
     ComparisonWork work;
     work.tables = &report_.tables;
     work.source = &leaves_;
     work.server_sums = server_sums_;
-    work.connections = lanes_of_all_targets();
+    const std::string position =
+        options_.replicas.empty() ? std::string() : retries_.run([&] { return flushed_position(primary()); });
+    work.connections = retries_.run([&] { return lanes_of_all_targets(position); });
+    work.retries = &retries_;
+    if (!replicas_.empty()) {
+      work.before_reading_again = [this, position, lanes = work.connections](std::size_t lane) {
+        look_at_standby_again(*lanes[lane], position);
+      };
+    }
     work.mode = options_.verify;
     work.sample_percent = options_.sample_percent;
     if (options_.sample_percent < 100) {
@@ -344,10 +369,10 @@ class Verification {
   }
 
   // The lanes in turn over the primary and its standbys, each of which has replayed what the primary has.
-  std::vector<Connection*> lanes_of_all_targets() {
+  std::vector<Connection*> lanes_of_all_targets(const std::string& position) {
     const std::vector<Connection*> lanes = own_lanes();
     if (options_.replicas.empty()) return lanes;
-    const std::string position = flushed_position(primary());
+    replicas_.clear();
     std::vector<std::string> conninfos;
     for (const std::string& replica : options_.replicas) {
       conninfos.push_back(open_target(replica, LocalTarget::must_exist).conninfo);
@@ -373,12 +398,22 @@ class Verification {
     return spread;
   }
 
+  // A standby that was started anew shows the state it replays to first, which may be an older one than
+  // before. The connections of the primary belong to other lanes now, so this asks over one of its own.
+  void look_at_standby_again(Connection& connection, const std::string& position) const {
+    const bool standby =
+        std::any_of(replicas_.begin(), replicas_.end(),
+                    [&](const std::unique_ptr<Connection>& replica) { return replica.get() == &connection; });
+    if (!standby) return;
+    Connection own(endpoint_.conninfo);
+    wait_for_replay(connection, own, position, options_.replica_wait_seconds);
+  }
+
   // Of the leaves that differ, as far as it is known which: at first, and again after a repair that has left
   // some. `refused`: what the target did not take then.
   void find_differences(RefusedRows refused = {}) {
-    std::vector<TableDifferences> before = std::move(report_.differences.tables);
-    report_.differences = {};
-    report_.differences.tables.resize(report_.tables.size());
+    Differences differences;
+    differences.tables.resize(report_.tables.size());
     DifferenceWork work;
     work.snapshot = snapshot_.get();
     work.tables = &report_.tables;
@@ -394,21 +429,23 @@ class Verification {
     work.show_values = options_.show_values;
     work.memory_bytes = options_.memory.digest_bytes;
     work.refused = std::move(refused);
+    work.retries = &retries_;
     if (any) {
       finder_ = std::make_unique<DifferenceFinder>(std::move(work), console_, stop_);
       std::optional<Differences> found = finder_->find();
       if (!found) throw_interrupted();
-      report_.differences = std::move(*found);
+      differences = std::move(*found);
     }
     std::uint64_t total = 0;
     for (std::size_t i = 0; i < report_.tables.size(); ++i) {
-      TableDifferences& table = report_.differences.tables[i];
+      TableDifferences& table = differences.tables[i];
       table.missing += report_.unfit[i] - std::min(report_.unfit[i], table.unfit_there);
       total += table.missing + table.mismatch + table.extraneous;
-      if (i >= before.size()) continue;
-      table.deleted = before[i].deleted;
-      table.inserted = before[i].inserted;
+      if (i >= report_.differences.tables.size()) continue;
+      table.deleted = report_.differences.tables[i].deleted;
+      table.inserted = report_.differences.tables[i].inserted;
     }
+    report_.differences = std::move(differences);
     name_unfit_rows();
     report_.differences_unnamed = total - std::min<std::uint64_t>(total, report_.differences.rows.size());
   }
@@ -434,65 +471,165 @@ class Verification {
 
   // ---- repairing ----
 
-  void repair() {
-    std::vector<RepairNeeds> needs(report_.tables.size());
+  // What a table's rows need.
+  struct Changes {
+    std::uint64_t inserts = 0;
+    std::uint64_t deletes = 0;
+  };
+
+  [[nodiscard]] Changes changes_of(const TableDifferences& table, std::size_t number) const {
+    const std::uint64_t mismatch = table.mismatch - table.unfit_there;
+    const std::uint64_t missing = table.missing - (report_.unfit[number] - table.unfit_there);
+    return {missing + mismatch, mismatch + table.extraneous};
+  }
+
+  // Whether there is anything to repair, and what for each table.
+  bool find_needs(std::vector<RepairNeeds>& needs) const {
+    needs.assign(report_.tables.size(), {});
     bool any = false;
     for (std::size_t i = 0; i < report_.tables.size(); ++i) {
-      const TableDifferences& table = report_.differences.tables[i];
-      const std::uint64_t mismatch = table.mismatch - table.unfit_there;
-      const std::uint64_t missing = table.missing - (report_.unfit[i] - table.unfit_there);
-      const bool insert = missing + mismatch > 0;
-      const bool remove = mismatch + table.extraneous > 0;
-      if (!insert && !remove) continue;
+      const Changes changes = changes_of(report_.differences.tables[i], i);
+      if (changes.inserts + changes.deletes == 0) continue;
       refuse_what_cannot_be_repaired(i);
-      needs[i] = {&report_.tables[i], insert, remove};
+      needs[i] = {&report_.tables[i], changes.inserts > 0, changes.deletes > 0};
       any = true;
     }
-    if (!any) return;
-    const RepairRights rights = prepare_repair(primary(), needs);
-    RepairRecord record;
-    record.repair_id = make_repair_id(primary());
-    record.source = report_.source_path;
-    RepairOutcome& outcome = report_.repair.emplace();
-    outcome.id = record.repair_id;
-    outcome.recorded = rights.recorded;
+    return any;
+  }
+
+  void repair() {
+    std::vector<RepairNeeds> needs;
+    if (!find_needs(needs)) return;
+    found_.comparisons = report_.comparisons;
+    found_.differences = report_.differences;
+    found_.unnamed = report_.differences_unnamed;
     RefusedRows refused;
-    bool complete = false;
+    bool begun = false;
     try {
-      complete = finder_->repair(rights, record, report_.runs, report_.differences, refused);
+      repairs_.run([&](std::size_t attempt) {
+        const bool locked = repair_lock_->held();
+        if (attempt > 1 || !locked) {
+          refused.clear();
+          find_what_is_left(locked);
+          if (!find_needs(needs)) return;
+        }
+        const RepairRights rights = retries_.run([&] { return prepare_repair(primary(), needs); });
+        if (!report_.repair) {
+          report_.repair.emplace().id = retries_.run([&] { return make_repair_id(primary()); });
+        }
+        begun = true;
+        repair_as_found(rights, refused);
+      });
     } catch (const Error& error) {
+      if (!begun) throw;
+      report_as_found();
       end_in_the_middle(error);
     }
-    settle_repair(primary());
-    if (!complete) {
-      end_in_the_middle(Error(Fault::interrupted, "stopped in the middle of the repair",
-                              "what is repaired stays; run the same command again for the rest"));
-    }
-    count_repaired();
-    outcome.refused = refused.size();
+    report_as_found();
+    if (report_.repair) compare_repaired(std::move(refused));
+  }
+
+  void repair_as_found(const RepairRights& rights, RefusedRows& refused) {
+    RepairOutcome& outcome = *report_.repair;
+    outcome.recorded = rights.recorded;
+    outcome.advice.clear();
     if (!rights.without_triggers) {
       outcome.advice =
           "where foreign keys are in the way, a superuser can let the role suspend them: GRANT SET "
           "ON PARAMETER session_replication_role TO " +
           quote_identifier(primary().user());
     }
+    try {
+      const RepairRecord record{outcome.id, report_.source_path};
+      if (!finder_->repair(rights, record, report_.runs, repairs_, report_.differences, refused)) {
+        throw Error(Fault::interrupted, "stopped in the middle of the repair",
+                    "what is repaired stays; run the same command again for the rest");
+      }
+      settle_repair(primary());
+      // Until that was done a crash could take leaves back that were repaired, and the lanes may have been
+      // between two transactions then. The session with the lock never is.
+      if (!repair_lock_->held()) {
+        throw Error(Fault::connection_lost,
+                    "the server was lost during the repair, and may have lost what it had taken",
+                    "run the same command again");
+      }
+    } catch (Error& error) {
+      // Somebody else writes to these rows, and would be in the way again.
+      if (error.sqlstate() == "40001") error.set_may_pass(false);
+      throw;
+    }
+  }
+
+  // Of the leaves that differed at first: a leaf whose COMMIT was not answered may be repaired or not, and
+  // one whose COMMIT was may have gone with a crash. `locked`: the lock held all the time; else another
+  // repair may have been here.
+  void find_what_is_left(bool locked) {
+    if (!locked) {
+      retries_.run([&] {
+        try {
+          repair_lock_.reset();
+          repair_lock_.emplace(endpoint_.conninfo, report_.tables);
+        } catch (Error& error) {
+          // The server may not have noticed yet that the session is gone which held it.
+          if (error.fault() == Fault::target_unavailable) error.set_may_pass(true);
+          throw;
+        }
+      });
+    }
+    report_.comparisons = found_.comparisons;
+    for (std::size_t i = 0; i < report_.tables.size(); ++i) {
+      TableComparison& comparison = report_.comparisons[i];
+      if (comparison.differing.empty()) continue;
+      LeavesLeft left = leaves_left(i);
+      comparison.differing = std::move(left.differing);
+      comparison.differing_rows = std::move(left.rows);
+    }
+    find_differences();
+    for (std::size_t i = 0; i < report_.tables.size(); ++i) {
+      TableDifferences& table = report_.differences.tables[i];
+      const Changes wanted = changes_of(found_.differences.tables[i], i);
+      const Changes left = changes_of(table, i);
+      table.inserted = wanted.inserts - std::min(wanted.inserts, left.inserts);
+      table.deleted = wanted.deletes - std::min(wanted.deletes, left.deletes);
+    }
+  }
+
+  [[nodiscard]] LeavesLeft leaves_left(std::size_t table) {
+    std::optional<LeavesLeft> left = compare_leaves(own_lanes(), report_.tables[table], leaves_[table],
+                                                    report_.comparisons[table].differing, retries_, stop_);
+    if (!left) throw_interrupted();
+    return std::move(*left);
+  }
+
+  // What was found before the repair, however often it was begun, and what has been done about it.
+  void report_as_found() {
+    for (std::size_t i = 0; i < report_.tables.size(); ++i) {
+      found_.differences.tables[i].deleted = report_.differences.tables[i].deleted;
+      found_.differences.tables[i].inserted = report_.differences.tables[i].inserted;
+    }
+    report_.comparisons = found_.comparisons;
+    report_.differences = found_.differences;
+    report_.differences_unnamed = found_.unnamed;
+  }
+
+  void compare_repaired(RefusedRows refused) {
+    count_repaired();
+    RepairOutcome& outcome = *report_.repair;
+    outcome.refused = refused.size();
     outcome.equal = true;
     bool any_left = false;
     for (std::size_t i = 0; i < report_.tables.size(); ++i) {
       TableComparison& comparison = report_.comparisons[i];
       if (!comparison.differing.empty()) {
-        std::optional<LeavesLeft> left =
-            compare_leaves(own_lanes(), report_.tables[i], leaves_[i], comparison.differing, stop_);
-        if (!left) throw_interrupted();
-        any_left |= !left->differing.empty();
-        comparison.equal = left->differing.empty() && report_.unfit[i] == 0;
-        if (left->differing.empty() && comparison.root_target)
-          comparison.root_target = comparison.root_source;
+        LeavesLeft left = leaves_left(i);
+        any_left |= !left.differing.empty();
+        comparison.equal = left.differing.empty() && report_.unfit[i] == 0;
+        if (left.differing.empty() && comparison.root_target) comparison.root_target = comparison.root_source;
         const TableDifferences& table = report_.differences.tables[i];
         comparison.rows_target = comparison.rows_target + table.inserted - table.deleted;
-        if (!left->differing.empty()) {
-          comparison.differing = std::move(left->differing);
-          comparison.differing_rows = std::move(left->rows);
+        if (!left.differing.empty()) {
+          comparison.differing = std::move(left.differing);
+          comparison.differing_rows = std::move(left.rows);
         } else {
           mended_.push_back(i);
         }
@@ -602,6 +739,11 @@ class Verification {
   const StopRequest& stop_;
   const std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
   Console console_;
+  RetryNotice retry_notice_;
+  Retries retries_;  // of what is read
+  // Of the repair as a whole. Apart from the others, since whoever can still read but not write makes no
+  // progress.
+  Retries repairs_;
   VerifyReport report_;
   TargetEndpoint endpoint_;
   TargetCatalog existing_;
@@ -621,6 +763,11 @@ class Verification {
   std::unique_ptr<DifferenceFinder> finder_;
   std::vector<std::size_t> mended_;  // tables that differed and are equal since the repair
   std::optional<RepairLock> repair_lock_;
+  struct {
+    std::vector<TableComparison> comparisons;
+    Differences differences;
+    std::uint64_t unnamed = 0;
+  } found_;  // before the repair
 };
 
 }  // namespace

@@ -49,6 +49,9 @@ class Retries {
     }
   }
 
+  // Something has succeeded that no body returns from: a part of one.
+  void note_progress();
+
   // Failures so far that were tried again.
   [[nodiscard]] std::size_t count() const { return count_.load(std::memory_order_relaxed); }
 
@@ -67,7 +70,6 @@ class Retries {
     }
   }
 
-  void note_progress();
   // False when the error is for good. Throws Error (interrupted) when stopped.
   bool wait(const Error& error, std::size_t attempt, Clock::time_point failing_since);
 

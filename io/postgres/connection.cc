@@ -400,12 +400,16 @@ Transaction::Transaction(Connection& connection, const std::string& settings, Tr
       "SET LOCAL tcp_keepalives_idle = 10; SET LOCAL tcp_keepalives_interval = 10; "
       "SET LOCAL tcp_keepalives_count = 6; SET LOCAL tcp_user_timeout = 60000; ";
   if (mode != TransactionMode::read_write) begin += "SET LOCAL timezone = 'UTC'; ";
-  connection.revive();
-  if (connection.server_version() >= 170000) begin += "SET LOCAL transaction_timeout = 0; ";
-  failpoint("before BEGIN");
   try {
-    connection.execute(begin + settings);
+    begin_once(begin, settings);
   } catch (const Error& error) {
+    // The session ended after it was looked at. Nothing has happened in it, so another one does as well; a
+    // second time is no accident, and for those who count and wait.
+    if (error.fault() == Fault::connection_lost) {
+      connection.drop();  // its last words may be here before its end
+      begin_once(begin, settings);
+      return;
+    }
     // A refused setting leaves the session inside a failed transaction.
     if (connection.alive()) const ResultHandle ended(PQexec(connection.handle(), "ROLLBACK"));
     // READ WRITE is refused: what was the primary is one no longer. Another session may find the one that is.
@@ -415,6 +419,13 @@ Transaction::Transaction(Connection& connection, const std::string& settings, Tr
                 "connect to the primary (target_session_attrs=read-write finds it among several hosts)")
         .set_sqlstate(error.sqlstate());
   }
+}
+
+void Transaction::begin_once(std::string statement, const std::string& settings) {
+  connection_->revive();
+  if (connection_->server_version() >= 170000) statement += "SET LOCAL transaction_timeout = 0; ";
+  failpoint("before BEGIN");
+  connection_->execute(statement + settings);
   failpoint("after BEGIN");
 }
 

@@ -134,7 +134,8 @@ enum class TransactionMode : std::uint8_t {
 
 class Transaction {
  public:
-  // `settings`: further SET LOCAL statements.
+  // `settings`: further SET LOCAL statements. A session that is lost before the server has begun is replaced
+  // by another one, once.
   explicit Transaction(Connection& connection, const std::string& settings = {},
                        TransactionMode mode = TransactionMode::read_write);
   ~Transaction();
@@ -145,6 +146,8 @@ class Transaction {
   void commit();
 
  private:
+  void begin_once(std::string statement, const std::string& settings);
+
   Connection* connection_;  // null once committed
 };
 

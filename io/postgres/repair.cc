@@ -226,7 +226,18 @@ RepairLock::RepairLock(const std::string& conninfo, const std::vector<TablePlan>
     if (taken.boolean(0, 0)) continue;
     throw Error(Fault::target_unavailable,
                 "table " + quoted_name(plan) + " is being repaired by another sluice",
-                "let it finish, then run the same command again");
+                "let it finish, then run the same command again")
+        .set_may_pass(false);
+  }
+}
+
+bool RepairLock::held() {
+  try {
+    connection_.execute("SELECT 1");
+    return true;
+  } catch (const Error& error) {
+    if (error.fault() != Fault::connection_lost) throw;
+    return false;
   }
 }
 
@@ -313,7 +324,8 @@ void RepairTransaction::remove(const RepairTable& table, std::size_t leaf,
     throw Error(
         Fault::target_unavailable,
         "rows of " + quoted_name(*table.plan) + " were changed by someone else while they were compared",
-        "stop the writer and repair again; what was repaired so far stays");
+        "stop the writer and repair again; what was repaired so far stays")
+        .set_may_pass(false);
   }
   failpoint("after repair DELETE");
   change.removed += gone;

@@ -61,11 +61,14 @@ struct RepairRights {
 RepairRights prepare_repair(Connection& connection, const std::vector<RepairNeeds>& needs);
 
 // Keeps other repairs of these tables out as long as it lives: two that had found the same row missing would
-// both insert it. Throws Error (target_unavailable) when another one is under way. A transaction of its own
-// connection, not a lock of the session, so that it holds behind a pooler too.
+// both insert it. Throws Error (target_unavailable) when another one is under way, which nobody wants to wait
+// for. A transaction of its own connection, not a lock of the session, so that it holds behind a pooler too.
 class RepairLock {
  public:
   RepairLock(const std::string& conninfo, const std::vector<TablePlan>& tables);
+
+  // False when its session is lost, and with it the lock; so it is after every crash of the server. Asks it.
+  [[nodiscard]] bool held();
 
  private:
   Connection connection_;

@@ -5,13 +5,17 @@
 
 #include <csignal>
 #include <cstdio>
+#include <fstream>
 #include <optional>
+#include <regex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "fault/job.h"
 #include "support/conditions.h"
 #include "support/query.h"
+#include "support/temporary_directory.h"
 
 namespace sluice::testing {
 namespace {
@@ -110,6 +114,111 @@ TEST_P(CrashTest, IsSurvivedByAProcessThatTriesAgain) {
 
 INSTANTIATE_TEST_SUITE_P(Random, CrashTest, ::testing::Range<std::size_t>(0, shots(20)));
 
+// A comparison reads on; a repair, whose leaves a crash takes back that were committed, looks again at all
+// that differed.
+class RepairCrashTest : public ::testing::TestWithParam<std::size_t> {
+ protected:
+  static void TearDownTestSuite() {
+    std::printf("%zu repairs survived a crash\n", repairs_survived_);
+    if (::testing::UnitTest::GetInstance()->current_test_suite()->test_to_run_count() >= 20) {
+      EXPECT_GE(repairs_survived_, 3U);
+    }
+  }
+
+  static void fire(std::string_view family, const CommandOptions& options);
+
+  static inline std::size_t repairs_survived_ = 0;
+};
+
+void RepairCrashTest::fire(std::string_view family, const CommandOptions& options) {
+  std::mt19937_64 random = random_of_shot(family, GetParam());
+  Job& job = shared_job(JobKind::repair);
+  job.reset();
+  RunningCommand running(job.command(sluice_program()), options);
+  std::this_thread::sleep_for(moment(random, job));
+  crash_server();
+  const CommandResult& end = running.wait();
+  const bool survived = contains(end.err, "trying again");
+  survived ? job.expect_complete(end) : expect_lost_server(job, end);
+  repairs_survived_ += survived ? 1 : 0;
+  job.expect_sound();
+  job.go_on();
+}
+
+TEST_P(RepairCrashTest, EndsTheProcessAndTheSameCommandGoesOn) {
+  fire("F4 of a repair", shared_job(JobKind::repair).options());
+}
+
+TEST_P(RepairCrashTest, IsSurvivedByAProcessThatTriesAgain) {
+  fire("F4 of a repair with retries", with_retries(shared_job(JobKind::repair)));
+}
+
+// What a comparison has to say, whatever becomes of its server meanwhile: at several places of its way, of
+// which the last are in the search for the rows that differ. With one lane, so that it names the same of them
+// each time.
+class ComparisonTest : public ::testing::TestWithParam<int> {
+ protected:
+  static std::vector<std::string> comparison(const std::string& program) {
+    std::vector<std::string> words = shared_job(JobKind::repair).command(program);
+    EXPECT_EQ(words.back(), "--repair");
+    words.pop_back();
+    words.insert(words.end(), {"--jobs", "1"});
+    return words;
+  }
+
+  // How many transactions it begins.
+  static std::size_t transactions() {
+    const TemporaryDirectory folder;
+    CommandOptions options;
+    options.environment = {{"SLUICE_FAILPOINT_TRACE", folder / "steps"}};
+    EXPECT_EQ(run_command(comparison(sluice_faults_program()), options).exit_status, 4);
+    std::ifstream steps(folder / "steps");
+    std::size_t count = 0;
+    for (std::string step; std::getline(steps, step);) count += step == "after BEGIN" ? 1 : 0;
+    return count;
+  }
+};
+
+TEST_P(ComparisonTest, GoesOnWithAServerThatRestartsOrEndsItsSessions) {
+  Job& job = shared_job(JobKind::repair);
+  job.reset();
+  const CommandResult undisturbed = run_command(comparison(sluice_program()));
+  ASSERT_EQ(undisturbed.exit_status, 4) << undisturbed.err;
+  const std::size_t transaction = transactions() * static_cast<std::size_t>(GetParam()) / 100;
+  ASSERT_GT(transaction, 0U);
+  for (const bool restart : {true, false}) {
+    for (const bool tries_again : {true, false}) {
+      CommandOptions options = tries_again ? with_retries(job) : job.options();
+      options.environment.emplace_back("SLUICE_FAILPOINT",
+                                       "after BEGIN:" + std::to_string(transaction) + ":stop");
+      RunningCommand running(comparison(sluice_faults_program()), std::move(options));
+      ASSERT_TRUE(wait_until([&] { return is_stopped(running.pid()); }));
+      if (restart) {
+        shared_test_server().stop(Stop::fast);
+        shared_test_server().start();
+      } else {
+        execute(
+            shared_test_server().conninfo(),
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = 'fault_repair'");
+      }
+      running.send(SIGCONT);
+      const CommandResult& end = running.wait();
+      if (tries_again) {
+        EXPECT_EQ(end.exit_status, 4) << end.err;
+        EXPECT_EQ(end.out, undisturbed.out);
+        EXPECT_TRUE(contains(end.err, "trying again in")) << end.err;
+      } else {
+        EXPECT_EQ(end.exit_status, 5) << end.out << end.err;
+        EXPECT_TRUE(contains(end.err, "run the same command again")) << end.err;
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(AtPercent, ComparisonTest, ::testing::Values(10, 30, 50, 70, 85, 100));
+
+INSTANTIATE_TEST_SUITE_P(Random, RepairCrashTest, ::testing::Range<std::size_t>(0, shots(15)));
+
 // ---- acknowledged, and lost all the same ----
 
 pid_t wal_writer() {
@@ -191,6 +300,42 @@ TEST_F(LostCommitsTest, NeverTakeTheRunItself) {
   RunningCommand running = lose_ranges(with_retries(job_));
   running.send(SIGCONT);
   job_.expect_complete(running.wait());
+}
+
+// A repair counts what there is in the end, not what was answered.
+TEST_F(LostCommitsTest, OfARepairAreRepairedAgain) {
+  Job& job = shared_job(JobKind::repair);
+  job.reset();
+  const auto leaves = [&] {
+    return std::stoi(query_value(job.target(), "SELECT count(*) FROM sluice.repair"));
+  };
+  // With one lane, so that the same rows are named.
+  const auto command = [&](const std::string& program) {
+    std::vector<std::string> words = job.command(program);
+    words.insert(words.end(), {"--jobs", "1"});
+    return words;
+  };
+  const CommandResult undisturbed = run_command(command(sluice_program()));
+  const int leaves_differing = leaves();
+  job.reset();
+  const pid_t writer = wal_writer();
+  ::kill(writer, SIGSTOP);
+  CommandOptions options = with_retries(job);
+  options.environment.emplace_back("SLUICE_FAILPOINT", "before settle:1:stop");
+  RunningCommand running(command(sluice_faults_program()), std::move(options));
+  EXPECT_TRUE(wait_until([&] { return is_stopped(running.pid()); }));
+  EXPECT_EQ(leaves(), leaves_differing);
+  crash_without_writing(writer);
+  EXPECT_LT(leaves(), leaves_differing) << "nothing was lost, so this test shows nothing";
+  job.expect_sound();
+  running.send(SIGCONT);
+  const CommandResult& end = running.wait();
+  job.expect_complete(end);
+  EXPECT_EQ(leaves(), leaves_differing);
+  const auto without_id = [](const CommandResult& result) {
+    return std::regex_replace(result.out, std::regex("recorded in sluice.repair as [0-9a-f-]+"), "recorded");
+  };
+  EXPECT_EQ(without_id(end), without_id(undisturbed));
 }
 
 // An index that the crash took is not there for the constraint that is made of it. That is no reason to do

@@ -205,6 +205,37 @@ TEST_F(Refusals, ASessionThatIsEndedEndsARunWithoutRetriesWithStatus5) {
   expect_goes_on(target);
 }
 
+// The process is stopped between its look at an idle session and its BEGIN, and finds the session ended.
+// Nothing was begun in it, so that needs no retry; twice in a row, it does.
+TEST_F(Refusals, ASessionThatEndsBeforeItsBeginIsReplacedOnce) {
+  const std::string target = server_->create_database("begins");
+  const auto stop_at_begin_and_end = [&](RunningCommand& running) {
+    ASSERT_TRUE(wait_until([&] { return is_stopped(running.pid()); }));
+    execute(server_->conninfo(),
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = 'begins' AND "
+            "application_name = 'sluice'");
+  };
+  const auto start = [&](const std::string& failpoints) {
+    std::vector<std::string> words = migrate(target, "0", {"--jobs", "1", "--index-jobs", "1"});
+    words.front() = sluice_faults_program();
+    CommandOptions options;
+    options.environment = {{"SLUICE_FAILPOINT", failpoints}};
+    return RunningCommand(words, options);
+  };
+  RunningCommand twice = start("before BEGIN:40:stop,before BEGIN:41:stop");
+  stop_at_begin_and_end(twice);
+  twice.send(SIGCONT);
+  stop_at_begin_and_end(twice);
+  twice.send(SIGCONT);
+  EXPECT_EQ(twice.wait().exit_status, 5) << twice.wait().out << twice.wait().err;
+  EXPECT_TRUE(contains(twice.wait().err, "run the same command again")) << twice.wait().err;
+
+  RunningCommand once = start("before BEGIN:40:stop");
+  stop_at_begin_and_end(once);
+  once.send(SIGCONT);
+  expect_whole(once.wait(), target);
+}
+
 // That was somebody's will, so it is not tried again.
 TEST_F(Refusals, AStatementThatIsCancelledEndsTheRunWithStatus21) {
   const std::string target = server_->create_database("cancelled");

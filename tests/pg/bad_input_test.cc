@@ -9,16 +9,14 @@
 
 #include <filesystem>
 #include <fstream>
-#include <map>
 #include <random>
 #include <regex>
 #include <set>
-#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "golden/golden.h"
+#include "golden/message_book.h"
 #include "support/command.h"
 #include "support/conditions.h"
 #include "support/query.h"
@@ -44,39 +42,9 @@ constexpr const char* kPassword = "hunter2";
 
 using testing::contains;
 
-// golden/messages.txt: a line "== case", then the exit status and what went to stderr.
-class MessageBook {
- public:
-  MessageBook() {
-    std::istringstream file(testing::read_golden("messages.txt"));
-    std::string name;
-    for (std::string line; std::getline(file, line);) {
-      if (line.starts_with("== ")) {
-        name = line.substr(3);
-      } else if (!name.empty() && !line.empty()) {
-        entries_[name] += line + "\n";
-      }
-    }
-  }
-
-  void expect(const std::string& name, const std::string& text) {
-    EXPECT_TRUE(used_.insert(name).second) << "two cases of one name: " << name;
-    if (testing::updating_golden()) {
-      entries_[name] = text;
-      std::string all = "What sluice says about bad input. Written by tests/pg/bad_input_test.cc.\n";
-      for (const auto& [entry, message] : entries_) all += "\n== " + entry + "\n" + message;
-      testing::write_golden("messages.txt", all);
-    }
-    EXPECT_EQ(text, entries_[name]) << name << "; if the change is meant: SLUICE_UPDATE_GOLDEN=1";
-  }
-
- private:
-  std::map<std::string, std::string> entries_;
-  std::set<std::string> used_;
-};
-
-MessageBook& messages() {
-  static MessageBook book;
+testing::MessageBook& messages() {
+  static testing::MessageBook book(
+      "messages.txt", "What sluice says about bad input. Written by tests/pg/bad_input_test.cc.");
   return book;
 }
 

@@ -251,7 +251,7 @@ TEST_F(TlsTest, AConnectionThatAnybodyCanReadDrawsOneWarning) {
   admit(server, "host all app all scram-sha-256\n");
   const std::string address = std::string("host=") + Network::kAddress + " dbname=postgres user=app";
   const std::string warning =
-      "warning: the connection to 10.99.0.1 is not encrypted, and its rows can be read and changed on the "
+      "sluice: the connection to 10.99.0.1 is not encrypted, and its rows can be read and changed on the "
       "way; sslmode=verify-full";
   const auto warnings_in = [&](const CommandResult& result) {
     std::size_t count = 0;

@@ -66,5 +66,17 @@ TEST(Explain, PrintsEveryPhaseAndTheReasonsOfTheLongOnes) {
   EXPECT_TRUE(contains(text, "2 tables loaded frozen, past the log")) << text;
 }
 
+TEST(Explain, HasNoReasonsForMomentsHoweverLargeTheirShare) {
+  Explanation explanation;
+  explanation.machine = {2, true};
+  explanation.phases = {phase("load", 0, 0, 0, 0), phase("verify", 0, 0, 0, 0)};
+  explanation.phases[0].use.wall = 0.19;
+  explanation.phases[1].use.wall = 0.21;
+  const std::string text = explanation_text(explanation);
+  EXPECT_TRUE(contains(text, "\nload ")) << text;
+  EXPECT_FALSE(contains(text, "load was bound")) << text;
+  EXPECT_TRUE(contains(text, "verify was bound")) << text;
+}
+
 }  // namespace
 }  // namespace sluice::testing
