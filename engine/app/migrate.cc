@@ -352,16 +352,31 @@ class Migration {
   void register_files(Connection& connection) {
     for (const TablePlan& table : plan_.tables) {
       for (std::size_t number = 0; number < table.offloads.size(); ++number) {
-        FileColumn column;
-        column.schema = table.schema;
-        column.table = table.target;
-        for (const ColumnPlan& planned : table.columns) {
-          if (planned.offload != number) continue;
-          if (planned.role == OffloadRole::content) column.content = planned.target;
-          if (planned.role == OffloadRole::path) column.path = planned.target;
-          if (planned.role == OffloadRole::storage_type) column.storage_type = planned.target;
-        }
+        const FileColumn column = file_column_of(table, number);
         retries_.run([&] { register_file_column(connection, column, table.offloads[number].store); });
+      }
+    }
+  }
+
+  // What the rows of the target say, whichever call loaded them.
+  void report_files() {
+    report_.offloads.clear();
+    report_.files_written = stores_->files_written();
+    report_.file_bytes_written = stores_->bytes_written();
+    for (const TablePlan& table : plan_.tables) {
+      for (std::size_t number = 0; number < table.offloads.size(); ++number) {
+        const OffloadPlan& offload = table.offloads[number];
+        const FileColumn column = file_column_of(table, number);
+        OffloadReport& entry = report_.offloads.emplace_back();
+        entry.table = table.source;
+        entry.column = offload.column;
+        entry.store = offload.store;
+        Connection& connection = *connections_.front();
+        entry.files =
+            retries_.run([&] { return count_files(connection, column, storage_type_of(offload.store)); });
+        if (offload.afterwards != OffloadedColumn::drop) {
+          entry.left_rows = retries_.run([&] { return count_contents(connection, column).without_path; });
+        }
       }
     }
   }
@@ -663,6 +678,7 @@ class Migration {
     report_.phases.total = total_.seconds();
     report_.peak_memory_bytes = peak_memory_bytes();
     report_.source_wal_growth = wal_watch_->growth();
+    report_files();
     std::cout << summary_text(report_, options_.verify);
     for (const std::string& difference : differences_)
       std::cout << "different: " << printable(difference) << "\n";

@@ -84,6 +84,41 @@ Json json_of(const Explanation& explanation) {
 
 }  // namespace
 
+namespace {
+
+Json json_of(const std::vector<OffloadReport>& offloads) {
+  Json list = Json::array();
+  for (const OffloadReport& offload : offloads) {
+    list.push_back({{"table", offload.table},
+                    {"column", offload.column},
+                    {"store", offload.store},
+                    {"files", offload.files},
+                    {"left_rows", offload.left_rows}});
+  }
+  return list;
+}
+
+std::string offload_text(const Report& report) {
+  std::string text;
+  for (const OffloadReport& offload : report.offloads) {
+    text += fmt::format("files of {}.{}: {} in {}\n", printable(offload.table), printable(offload.column),
+                        human_count(offload.files), offload.store);
+    if (offload.left_rows > 0) {
+      text += fmt::format(
+          "left as they are in {}.{}: {} no file as the mapping allows it\n", printable(offload.table),
+          printable(offload.column),
+          offload.left_rows == 1 ? "1 value that is" : counted(offload.left_rows, "value") + " that are");
+    }
+  }
+  if (!report.offloads.empty()) {
+    text += fmt::format("{} written ({})\n", counted(report.files_written, "new file"),
+                        human_bytes(report.file_bytes_written));
+  }
+  return text;
+}
+
+}  // namespace
+
 std::string report_json(const Report& report) {
   Json tables = Json::array();
   for (const TableReport& table : report.tables) tables.push_back(json_of(table));
@@ -105,6 +140,9 @@ std::string report_json(const Report& report) {
                        {"server_version", report.server_version}}},
                      {"tables", tables},
                      {"objects", objects},
+                     {"offloads", json_of(report.offloads)},
+                     {"files_written", report.files_written},
+                     {"file_bytes_written", report.file_bytes_written},
                      {"phases",
                       {{"profile", rounded(report.phases.profile)},
                        {"load", rounded(report.phases.load)},
@@ -159,6 +197,7 @@ std::string summary_text(const Report& report, VerifyMode verify) {
   text +=
       fmt::format("{:<{}}  {:>13}  {:>9}  {:>10}  {:>9.2f}\n", "total", width, human_count(total.rows_loaded),
                   human_count(total.rows_rejected), human_bytes(total.bytes), report.phases.total);
+  text += offload_text(report);
   text += explanation_text(report.explanation);
   text += "peak memory " + human_bytes(report.peak_memory_bytes) + "\n";
   const auto created = std::count_if(report.objects.begin(), report.objects.end(),

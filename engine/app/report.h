@@ -35,6 +35,15 @@ struct TableReport {
   bool verified = false;
 };
 
+// A column whose files went to a store.
+struct OffloadReport {
+  std::string table;  // of the source, as the next
+  std::string column;
+  std::string store;
+  std::uint64_t files = 0;      // names that rows refer to, each once
+  std::uint64_t left_rows = 0;  // whose value is no file, and which arrived as they are
+};
+
 // Phases overlap, so together they may take longer than the whole.
 struct PhaseSeconds {
   double profile = 0;
@@ -59,6 +68,9 @@ struct Report {
   int server_version = 0;
   std::vector<TableReport> tables;
   std::vector<ObjectOutcome> objects;
+  std::vector<OffloadReport> offloads;
+  std::uint64_t files_written = 0;  // by this call: what the stores had not had before
+  std::uint64_t file_bytes_written = 0;
   PhaseSeconds phases;
   Explanation explanation;
   std::uint64_t peak_memory_bytes = 0;

@@ -135,6 +135,38 @@ std::string FileColumn::quoted(OffloadRole role) const {
 }
 bool FileColumn::has(OffloadRole role) const { return name_of_role(*this, role) != nullptr; }
 
+FileColumn file_column_of(const TablePlan& plan, std::size_t offload) {
+  FileColumn column;
+  column.schema = plan.schema;
+  column.table = plan.target;
+  for (const ColumnPlan& planned : plan.columns) {
+    if (planned.role == OffloadRole::none || planned.offload != offload) continue;
+    switch (planned.role) {
+      case OffloadRole::content:
+        column.content = planned.target;
+        break;
+      case OffloadRole::path:
+        column.path = planned.target;
+        break;
+      case OffloadRole::storage_type:
+        column.storage_type = planned.target;
+        break;
+      case OffloadRole::size:
+        column.size = planned.target;
+        break;
+      case OffloadRole::sha256:
+        column.sha256 = planned.target;
+        break;
+      case OffloadRole::media_type:
+        column.media_type = planned.target;
+        break;
+      case OffloadRole::none:
+        break;
+    }
+  }
+  return column;
+}
+
 FileColumnState look_at(Connection& connection, const FileColumn& column, bool changes) {
   const ReadScope scope(connection);
   const std::string table = column.quoted_table();
@@ -308,8 +340,8 @@ FileCursor::FileCursor(Connection& connection, const FileColumn& column, const F
   query_ = std::string("DECLARE ") + kCursor +
            " NO SCROLL CURSOR FOR SELECT encode(substring(r.bytes FROM i FOR " + step +
            "), 'escape') FROM (SELECT " + bytes + " AS bytes FROM ONLY " + heap + " WHERE " +
-           at_places(std::span(&row, 1)) + " AND xmin::text = '" + std::to_string(row.version) +
-           "' OFFSET 0) r CROSS JOIN LATERAL generate_series(1, octet_length(r.bytes), " + step + ") i";
+           at_places(std::span(&row, 1)) + " AND xmin::text = " + quote_literal(std::to_string(row.version)) +
+           " OFFSET 0) r CROSS JOIN LATERAL generate_series(1, octet_length(r.bytes), " + step + ") i";
 }
 
 FileCursor::~FileCursor() = default;  // the transaction closes it
@@ -376,6 +408,15 @@ LeftContents count_contents(Connection& connection, const FileColumn& column) {
                                             column.quoted(OffloadRole::content) + " IS NOT NULL");
   return {static_cast<std::uint64_t>(counted.integer(0, 0)),
           static_cast<std::uint64_t>(counted.integer(0, 1))};
+}
+
+std::uint64_t count_files(Connection& connection, const FileColumn& column, std::string_view storage_type) {
+  const ReadScope scope(connection);
+  const Result counted =
+      connection.execute("SELECT count(DISTINCT " + column.quoted(OffloadRole::path) + ") FROM " +
+                         column.quoted_table() + " WHERE " + has_path(column) + " AND " +
+                         column.quoted(OffloadRole::storage_type) + " = " + quote_literal(storage_type));
+  return static_cast<std::uint64_t>(counted.integer(0, 0));
 }
 
 void list_paths(Connection& connection, const FileColumn& column, std::string_view storage_type,

@@ -16,6 +16,7 @@
 
 #include "engine/model/error.h"
 #include "engine/model/offload.h"
+#include "engine/model/plan.h"
 #include "engine/model/target_catalog.h"
 #include "io/postgres/connection.h"
 #include "io/postgres/read_back.h"
@@ -38,6 +39,9 @@ struct FileColumn {
   [[nodiscard]] std::string quoted(OffloadRole role) const;
   [[nodiscard]] bool has(OffloadRole role) const;
 };
+
+// That of an offload of a table that sluice loads. Without a content where that is dropped.
+FileColumn file_column_of(const TablePlan& plan, std::size_t offload);
 
 // What is there, and what is in the way.
 struct FileColumnState {
@@ -136,6 +140,9 @@ struct LeftContents {
   std::uint64_t without_path = 0;
 };
 LeftContents count_contents(Connection& connection, const FileColumn& column);
+
+// Paths of this storage type, each counted once.
+std::uint64_t count_files(Connection& connection, const FileColumn& column, std::string_view storage_type);
 
 // The paths of the rows of this storage type, each once, with the size that a row gives it where there is a
 // column of sizes (one of them, should rows differ).
