@@ -259,7 +259,9 @@ PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* e
   for (const SourceTable* table : select_tables(catalog, plan)) {
     planned.outlines.emplace(table->name, planned.snapshot->outline(*table));
   }
+  plan.offload = false;
   planned.plan = plan_migration(catalog, planned.outlines, plan);
+  plan.offload = true;
 
   const double began = thread_time().wall;
   PhaseClock clock;

@@ -19,6 +19,7 @@
 #include "engine/app/plan_record.h"
 #include "engine/app/planning.h"
 #include "engine/app/retry_notice.h"
+#include "engine/app/stores.h"
 #include "engine/app/verification.h"
 #include "engine/app/verify_report.h"
 #include "engine/app/wal_watch.h"
@@ -497,9 +498,21 @@ class Verification {
     return any;
   }
 
+  // Rows that are put back refer to files, which may be gone as well.
+  void open_stores() {
+    for (const TablePlan& table : report_.tables) {
+      for (const OffloadPlan& offload : table.offloads) {
+        stores_.add(offload.store, [&](const std::string& uri) {
+          return open_store(uri, store_options(stop_, options_.retry_for));
+        });
+      }
+    }
+  }
+
   void repair() {
     std::vector<RepairNeeds> needs;
     if (!find_needs(needs)) return;
+    open_stores();
     found_.comparisons = report_.comparisons;
     found_.differences = report_.differences;
     found_.unnamed = report_.differences_unnamed;

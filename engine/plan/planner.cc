@@ -247,8 +247,7 @@ TablePlan plan_table(const TableInputs& inputs, const PlanOptions& options, Name
   }
   plan.rowid_name = table.rowid_name;
   plan.without_rowid = table.without_rowid;
-  // What is looked at before there are facts is the source as it is.
-  if (inputs.facts != nullptr && inputs.wishes != nullptr) {
+  if (options.offload && inputs.wishes != nullptr) {
     const ExistingTable* existing = nullptr;
     if (options.existing != nullptr) {
       const auto found = options.existing->tables.find(plan.target);

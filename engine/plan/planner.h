@@ -29,6 +29,9 @@ struct PlanOptions {
   std::size_t lanes = 1;
 
   Mapping mapping;
+  // Whether files leave their columns where the mapping says so. False for a plan by which the values are looked
+  // at: they are the source's, as they are.
+  bool offload = true;
   // What a look at the values found; null before there was one. Borrowed.
   const SourceFacts* facts = nullptr;
   // Keys that the plan made without them would have broken.
