@@ -601,7 +601,9 @@ std::size_t S3Store::abandon_unfinished(std::chrono::seconds age) {
     for (const S3UploadPage::Upload& upload : page.uploads) {
       const bool ours = upload.key.starts_with(key_prefix_) &&
                         FileName::parse(std::string_view(upload.key).substr(key_prefix_.size()));
-      if (!ours || now - upload.begun < age) continue;
+      // A server may round up, into the future.
+      const auto old = std::max(now - upload.begun, system_clock::duration(0));
+      if (!ours || old < age) continue;
       const S3Answer aborted = calls->perform(deletion_of(upload.key, {{"uploadId", upload.id}}));
       if (aborted.fine()) {
         ++count;
