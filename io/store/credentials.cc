@@ -27,6 +27,22 @@ std::optional<std::string> value_of(const EnvironmentLookup& environment, const 
   return value;
 }
 
+// They become headers and names of hosts.
+std::string require_plain(const std::string& what, std::string value) {
+  for (const char c : value) {
+    if (c <= ' ' || c > '~')
+      throw Error(Fault::usage, "S3: " + what + " holds blanks or characters that no such thing has");
+  }
+  return value;
+}
+
+Credentials require_plain(Credentials credentials) {
+  require_plain("the access key", credentials.access_key_id);
+  require_plain("the secret key", credentials.secret_access_key);
+  require_plain("the session token", credentials.session_token);
+  return credentials;
+}
+
 std::string profile_of(const EnvironmentLookup& environment) {
   return value_of(environment, "AWS_PROFILE").value_or("default");
 }
@@ -111,7 +127,8 @@ IniFile parse_ini(std::string_view text) {
 Credentials find_credentials(const EnvironmentLookup& environment) {
   const std::optional<std::string> id = value_of(environment, "AWS_ACCESS_KEY_ID");
   const std::optional<std::string> secret = value_of(environment, "AWS_SECRET_ACCESS_KEY");
-  if (id && secret) return {*id, *secret, value_of(environment, "AWS_SESSION_TOKEN").value_or("")};
+  if (id && secret)
+    return require_plain({*id, *secret, value_of(environment, "AWS_SESSION_TOKEN").value_or("")});
   if (id || secret) {
     throw Error(Fault::usage,
                 std::string("S3: ") + (id ? "AWS_ACCESS_KEY_ID" : "AWS_SECRET_ACCESS_KEY") + " is set, but " +
@@ -124,7 +141,8 @@ Credentials find_credentials(const EnvironmentLookup& environment) {
     const std::optional<std::string> file_id = find_in(*file, profile, "aws_access_key_id");
     const std::optional<std::string> file_secret = find_in(*file, profile, "aws_secret_access_key");
     if (file_id && file_secret) {
-      return {*file_id, *file_secret, find_in(*file, profile, "aws_session_token").value_or("")};
+      return require_plain(
+          {*file_id, *file_secret, find_in(*file, profile, "aws_session_token").value_or("")});
     }
   }
   throw Error(
@@ -134,9 +152,10 @@ Credentials find_credentials(const EnvironmentLookup& environment) {
 
 std::string find_region(const EnvironmentLookup& environment) {
   for (const char* name : {"AWS_REGION", "AWS_DEFAULT_REGION"}) {
-    if (std::optional<std::string> value = value_of(environment, name)) return *value;
+    if (const std::optional<std::string> value = value_of(environment, name))
+      return require_plain(name, *value);
   }
-  return setting(environment, "region").value_or("us-east-1");
+  return require_plain("the region", setting(environment, "region").value_or("us-east-1"));
 }
 
 std::optional<std::string> find_endpoint(const EnvironmentLookup& environment) {
