@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "engine/model/quote.h"
+#include "fault/job.h"
 #include "support/command.h"
 #include "support/query.h"
 #include "support/seed.h"
@@ -38,16 +39,12 @@ using std::chrono::steady_clock;
 using Random = std::mt19937_64;
 
 constexpr std::size_t kImages = 1000;
-// By the program, against a server: every so-manieth.
-constexpr std::size_t kMigrated = 12;
+// In so many parts, which may run side by side.
+constexpr std::size_t kParts = 8;
+// By the program, against a server: every so-manieth. Without a divisor in common with the parts and with the
+// kinds of damage, or some of those would never get there.
+constexpr std::size_t kMigrated = 11;
 constexpr auto kLongest = std::chrono::seconds(30);
-
-// SLUICE_FAULTS: a factor, or "nightly" for 10.
-std::size_t images() {
-  const char* asked = std::getenv("SLUICE_FAULTS");
-  if (asked == nullptr) return kImages;
-  return kImages * (std::string_view(asked) == "nightly" ? 10 : std::stoul(asked));
-}
 
 Random random_of(std::size_t image) {
   const std::uint64_t seed = test_seed();
@@ -467,16 +464,24 @@ void expect_no_row_lost(const Ours& ours, const std::optional<Rows>& theirs) {
   }
 }
 
-// SLUICE_HOSTILE_IMAGE=63 with the seed of a failure: that one alone, which is left where the test runs.
-std::vector<std::size_t> numbers() {
-  if (const char* only = std::getenv("SLUICE_HOSTILE_IMAGE")) {
-    image_of(std::stoul(only)).write("hostile_image.db");
-    return {std::stoul(only)};
+class HostileImages : public ::testing::TestWithParam<std::size_t> {
+ protected:
+  // The images of this part. SLUICE_HOSTILE_IMAGE=63 with the seed of a failure: that one alone, which is
+  // left where the test runs.
+  static std::vector<std::size_t> numbers() {
+    if (const char* only = std::getenv("SLUICE_HOSTILE_IMAGE")) {
+      const std::size_t number = std::stoul(only);
+      if (number % kParts != GetParam()) return {};
+      image_of(number).write("hostile_image.db");
+      return {number};
+    }
+    std::vector<std::size_t> own;
+    for (std::size_t i = GetParam(); i < shots(kImages); i += kParts) own.push_back(i);
+    return own;
   }
-  std::vector<std::size_t> all;
-  for (std::size_t i = 0; i < images(); ++i) all.push_back(i);
-  return all;
-}
+};
+
+INSTANTIATE_TEST_SUITE_P(Part, HostileImages, ::testing::Range<std::size_t>(0, kParts));
 
 // On a folder of its own, because SQLite itself writes: it plays back journals.
 template <class Body>
@@ -486,7 +491,7 @@ void on_copy(const Image& image, Body body) {
   body(folder / "a.db");
 }
 
-TEST(HostileImages, LoseNoRowAndEndWithoutACrashOrAHang) {
+TEST_P(HostileImages, LoseNoRowAndEndWithoutACrashOrAHang) {
   std::size_t refused = 0;
   std::size_t with_errors = 0;
   std::size_t tables = 0;
@@ -509,7 +514,7 @@ TEST(HostileImages, LoseNoRowAndEndWithoutACrashOrAHang) {
 }
 
 // With the program, for all of them.
-TEST(HostileImages, AreInspectedOrRefused) {
+TEST_P(HostileImages, AreInspectedOrRefused) {
   std::map<int, std::size_t> ends;
   for (const std::size_t number : numbers()) {
     const Image image = image_of(number);
@@ -530,7 +535,7 @@ TEST(HostileImages, AreInspectedOrRefused) {
 }
 
 // All of the way, for some of them.
-TEST(HostileImages, ArriveWholeOrAreRefused) {
+TEST_P(HostileImages, ArriveWholeOrAreRefused) {
   TestServer& server = shared_test_server();
   std::map<int, std::size_t> ends;
   for (const std::size_t number : numbers()) {

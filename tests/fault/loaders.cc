@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <csignal>
 #include <cstdio>
 #include <memory>
@@ -15,6 +16,17 @@
 
 namespace sluice::testing {
 
+namespace {
+
+// What another start of the same command does not change; a lost server, an interrupted or a crashed process,
+// it may.
+bool is_final(const CommandResult& end) {
+  constexpr std::array kFinal = {2, 3, 4, 10, 11, 20, 127};
+  return std::find(kFinal.begin(), kFinal.end(), end.exit_status) != kFinal.end();
+}
+
+}  // namespace
+
 LoadersResult load_with_kills(const std::vector<std::string>& command, const LoadersOptions& options) {
   LoadersResult result;
   std::mt19937_64 random(options.seed);
@@ -25,17 +37,19 @@ LoadersResult load_with_kills(const std::vector<std::string>& command, const Loa
   std::vector<std::unique_ptr<RunningCommand>> loaders;
   while (loaders.size() < options.processes) loaders.push_back(start());
 
-  // True when one has found the job complete.
+  // True when one has found the job complete, or that it never will be.
   const auto collect = [&] {
-    bool complete = false;
+    bool over = false;
     for (std::unique_ptr<RunningCommand>& loader : loaders) {
       if (loader->running()) continue;
       result.ends.push_back(loader->wait());
-      complete |= result.ends.back().exit_status == 0;
+      const CommandResult& end = result.ends.back();
+      over |= end.exit_status == 0 || is_final(end);
+      if (is_final(end)) ADD_FAILURE() << "status " << end.exit_status << " ends this for good: " << end.err;
       loader.reset();
     }
     std::erase(loaders, nullptr);
-    return complete;
+    return over;
   };
 
   auto next_kill = std::chrono::steady_clock::now() + options.between_kills;

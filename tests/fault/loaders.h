@@ -38,7 +38,9 @@ struct LoadersResult {
 
 // Until the first of them ends with status 0, which says that the job is complete. The others are then waited
 // for, and not killed. A process that ends with another status is replaced like one that was killed, and is
-// among the ends. `command` names the target, so it may lead through whatever the test has put in between.
+// among the ends; but a status that the same command would end with again (usage, a refusal, a changed
+// source) fails the test and ends it. `command` names the target, so it may lead through whatever the test
+// has put in between.
 //
 // Call it from a thread that outlives the processes.
 LoadersResult load_with_kills(const std::vector<std::string>& command, const LoadersOptions& options);

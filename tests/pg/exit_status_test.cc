@@ -383,6 +383,14 @@ const std::vector<Case> kCases = {
        return result;
      }},
 
+    {70, "no memory",
+     [](World& world) {
+       // The row is larger than all that the process may have.
+       Writer(world.source()).run("UPDATE users SET name = CAST(zeroblob(250000000) AS TEXT) WHERE id = 9");
+       Words words = world.migration(world.database());
+       words.insert(words.begin(), {"sh", "-c", "ulimit -v 200000 && exec \"$@\"", "sh"});
+       return world.run(words);
+     }},
     {70, "a ledger that says what sluice never writes",
      [](World& world) {
        world.migrate_a_part();

@@ -341,13 +341,29 @@ TEST_F(PageScanTest, AgreesWithSqlAboutDamage) {
       const auto expected = course_of(*scan_through_sql(*connection_, planned, extent));
       if (course.back() == "error" && expected != course) {
         // Until then it delivers what SQL does, or, where SQL's search for the range was led past rows,
-        // these.
+        // these: as they were in the sound file, or as they are now. 990 that has become 1001 before 993 is a
+        // row of the range, at which the reader of pages begins and after which it ends in an error; SQL, in
+        // search of 1000, meets 999 and never looks before it. SQL that begins its search a little earlier
+        // does.
         const auto delivered = static_cast<std::ptrdiff_t>(course.size()) - 1;
         const auto begins_like = [&](const std::vector<std::string>& rows) {
           const auto common = std::min(delivered, static_cast<std::ptrdiff_t>(rows.size()) - 1);
           return std::equal(course.begin(), course.begin() + common, rows.begin());
         };
-        EXPECT_TRUE(begins_like(expected) || (i == 1 && begins_like(undamaged[i])))
+        const auto begins_like_a_search_from_before = [&] {
+          const auto range = std::get<RowidRange>(extent);
+          for (std::int64_t first = range.first - 1; first > range.first - 100; --first) {
+            std::vector<std::string> rows =
+                course_of(*scan_through_sql(*connection_, planned, RowidRange{first, range.last}));
+            std::erase_if(rows, [&](const std::string& row) {
+              return row.starts_with('i') && std::stoll(row.substr(1)) < range.first;
+            });
+            if (static_cast<std::ptrdiff_t>(rows.size()) > delivered && begins_like(rows)) return true;
+          }
+          return false;
+        };
+        EXPECT_TRUE(begins_like(expected) ||
+                    (i == 1 && (begins_like(undamaged[i]) || begins_like_a_search_from_before())))
             << "first row: " << course.front().substr(0, 60) << "\ntheirs: " << expected.front().substr(0, 60)
             << "\nof " << course.size() << " and " << expected.size() << ", SQL's end: " << expected.back()
             << "\n"
