@@ -41,9 +41,10 @@ void DigestingWriter::write_tuple(TuplePieces& tuple) {
   digester_.add(row.key_tuple(), row.digest());
 }
 
-void DigestingWriter::write_reject(std::uint64_t /*row*/, std::string_view /*record*/) {
+void DigestingWriter::write_reject(std::uint64_t /*row*/, std::string_view record) {
   ++seal_.rows_read;
   ++seal_.rows_rejected;
+  if (options_.each_reject) options_.each_reject(record);
 }
 
 RangeSeal DigestingWriter::seal() {

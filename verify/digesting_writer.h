@@ -16,6 +16,8 @@ struct DigestingWriterOptions {
   // Called for each row with its whole tuple, borrowed for the call. May be empty; with it, or with
   // server_hashes, a large row is in memory at once.
   std::function<void(std::span<const std::byte> tuple, const Digest& row)> each{};
+  // Called for each rejected row with its record. May be empty.
+  std::function<void(std::string_view record)> each_reject{};
 };
 
 class DigestingWriter final : public RangeWriter {

@@ -97,8 +97,8 @@ OpenedArchive open_archive(const std::filesystem::path& path) {
 }
 
 std::optional<std::vector<TableLeaves>> scan_archive(const Archive& archive,
-                                                     const std::vector<TablePlan>& tables, bool server_hashes,
-                                                     std::size_t lanes, Console& console,
+                                                     const std::vector<TablePlan>& tables,
+                                                     const ArchiveScanOptions& options, Console& console,
                                                      const StopRequest& stop) {
   struct Task {
     std::size_t table = 0;
@@ -115,19 +115,26 @@ std::optional<std::vector<TableLeaves>> scan_archive(const Archive& archive,
     for (const RangeEntry& range : entry.ranges) rows_expected += range.rows_loaded + range.rows_rejected;
   }
   std::vector<std::unique_ptr<Source>> sources;
-  for (std::size_t lane = 0; lane < lanes; ++lane) sources.push_back(make_archive_source(archive));
-  DigestingWriterOptions options;
-  options.server_hashes = server_hashes;
+  for (std::size_t lane = 0; lane < options.lanes; ++lane) sources.push_back(make_archive_source(archive));
+  std::mutex rejects_mutex;
   RowMeter meter;
   PipelineWork pipeline;
-  pipeline.lanes = lanes;
+  pipeline.lanes = options.lanes;
   pipeline.tasks = tasks.size();
   pipeline.body = [&](std::size_t lane, std::size_t number) {
     const Task& task = tasks[number];
     const TablePlan& plan = tables[task.table];
     RowMeter::Share share(meter);
     naming_table(plan, [&] {
-      DigestingWriter writer(plan, options);
+      DigestingWriterOptions digesting;
+      digesting.server_hashes = options.server_hashes;
+      if (options.each_reject) {
+        digesting.each_reject = [&](std::string_view record) {
+          const std::lock_guard lock(rejects_mutex);
+          options.each_reject(task.table, record);
+        };
+      }
+      DigestingWriter writer(plan, digesting);
       const std::unique_ptr<Scan> scan = sources[lane]->scan(plan, plan.extents[task.extent]);
       std::uint64_t rows = 0;
       std::uint64_t rows_before = 0;

@@ -3,9 +3,11 @@
 // there.
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/app/console.h"
@@ -32,12 +34,19 @@ bool is_archive(const std::string& source);
 // Throws Error (source_unreadable), which names the file that is at fault.
 OpenedArchive open_archive(const std::filesystem::path& path);
 
-// Reads every row of these tables of the archive over so many lanes, and compares each range with the
-// manifest. With the server's hashes where `server_hashes` and the table's types allow. Per table, in the
-// order given; nothing when stopped. Throws Error (source_unreadable).
+struct ArchiveScanOptions {
+  bool server_hashes = false;  // the server's hashes, too, where the table's types allow
+  std::size_t lanes = 1;
+  // Called for each rejected row, with the place of its table among those given and its record; never two at
+  // a time. May be empty.
+  std::function<void(std::size_t table, std::string_view record)> each_reject{};
+};
+
+// Reads every row of these tables of the archive, and compares each range with the manifest. Per table, in
+// the order given; nothing when stopped. Throws Error (source_unreadable).
 std::optional<std::vector<TableLeaves>> scan_archive(const Archive& archive,
-                                                     const std::vector<TablePlan>& tables, bool server_hashes,
-                                                     std::size_t lanes, Console& console,
+                                                     const std::vector<TablePlan>& tables,
+                                                     const ArchiveScanOptions& options, Console& console,
                                                      const StopRequest& stop);
 
 }  // namespace sluice

@@ -95,7 +95,9 @@ class Verification {
     }
     const std::vector<TablePlan> tables = selected_of_archive();
     console_.begin_phase();
-    const auto leaves = scan_archive(*archive_->archive, tables, false, options_.jobs, console_, stop_);
+    ArchiveScanOptions scan;
+    scan.lanes = options_.jobs;
+    const auto leaves = scan_archive(*archive_->archive, tables, scan, console_, stop_);
     console_.end_phase();
     if (!leaves) throw_interrupted();
     std::uint64_t rows = 0;
@@ -304,15 +306,26 @@ class Verification {
 
   // Rows that the migration left out are missing, as they would be after a scan.
   void take_rejected_rows(const std::string& run_id, const TablePlan& plan, std::size_t table) {
-    std::uint64_t taken = 0;
+    const std::size_t before = unfit_rows_.size();
     read_failures(primary(), run_id, [&](std::string_view record) {
-      if (taken == options_.max_report) return;
-      const auto failure = nlohmann::ordered_json::parse(record, nullptr, false);
-      if (failure.is_discarded() || failure.value("table", "") != plan.source) return;
-      unfit_rows_.push_back({table, spaced_object(failure.value("key", nlohmann::ordered_json::object())),
-                             failure.value("column", ""), failure.value("reason", "")});
-      ++taken;
+      if (unfit_rows_.size() - before < options_.max_report) take_rejected_row(record, table, plan.source);
     });
+  }
+
+  // `source`: only of that table; empty: of whatever table it is.
+  void take_rejected_row(std::string_view record, std::size_t table, const std::string& source = {}) {
+    const auto failure = nlohmann::ordered_json::parse(record, nullptr, false);
+    if (!failure.is_object()) return;
+    // An archive may be a stranger's.
+    const auto text = [&](const char* key) {
+      const auto found = failure.find(key);
+      return found != failure.end() && found->is_string() ? found->get<std::string>() : std::string();
+    };
+    if (!source.empty() && text("table") != source) return;
+    const auto key = failure.find("key");
+    unfit_rows_.push_back({table,
+                           spaced_object(key == failure.end() ? nlohmann::ordered_json::object() : *key),
+                           text("column"), text("reason")});
   }
 
   // Whether the table is as it was loaded, as far as comparing needs it.
@@ -390,12 +403,19 @@ class Verification {
   }
 
   void take_archive() {
-    const bool needs_sums = options_.verify == VerifyMode::server;
-    auto leaves =
-        scan_archive(*archive_->archive, report_.tables, needs_sums, options_.jobs, console_, stop_);
+    ArchiveScanOptions scan;
+    scan.server_hashes = options_.verify == VerifyMode::server;
+    scan.lanes = options_.jobs;
+    scan.each_reject = [&](std::size_t table, std::string_view record) {
+      // A record that is no record could be nested deeper than the stack is.
+      constexpr std::size_t kRecordBytesNamed = std::size_t{16} << 10;
+      if (record.size() > kRecordBytesNamed || unfit_rows_.size() >= options_.max_report) return;
+      take_rejected_row(record, table);
+    };
+    auto leaves = scan_archive(*archive_->archive, report_.tables, scan, console_, stop_);
     if (!leaves) throw_interrupted();
     leaves_ = std::move(*leaves);
-    server_sums_.resize(report_.tables.size(), needs_sums);
+    server_sums_.resize(report_.tables.size(), scan.server_hashes);
   }
 
   void compare() {
