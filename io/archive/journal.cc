@@ -3,6 +3,7 @@
 #include <sys/file.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <nlohmann/json.hpp>
 
 #include "engine/model/error.h"
@@ -42,7 +43,8 @@ void refuse_foreign(const ArchiveFolder& folder) {
 ExportJournal::ExportJournal(ArchiveFolder& folder) : folder_(folder) {
   refuse_foreign(folder_);
   file_ = folder_.append_to(kJournalFile);
-  if (::flock(file_.get(), LOCK_EX | LOCK_NB) != 0) {
+  // Some file systems have no locks; then nobody can tell.
+  if (::flock(file_.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     throw Error(Fault::usage, "another export is writing to " + folder_.path().string(),
                 "let it finish, or choose another folder");
   }
