@@ -17,7 +17,7 @@
 #include "engine/model/hex.h"
 #include "engine/model/quote.h"
 #include "io/postgres/read_back.h"
-#include "io/postgres/reject_record.h"
+#include "io/wire/reject_record.h"
 #include "verify/row_diff.h"
 #include "verify/row_digest.h"
 #include "verify/row_digester.h"
@@ -124,7 +124,12 @@ nlohmann::ordered_json key_value(const ColumnPlan& column, const std::string& te
   }
 }
 
-// The target's columns of a key as a JSON object.
+std::string unfit_reason(const std::string& column, std::string_view reason) {
+  return fmt::format("the target's column for {} cannot hold its value ({})", column, reason);
+}
+
+}  // namespace
+
 std::string key_of_printed(const TablePlan& plan, const PrintedRow& row) {
   nlohmann::ordered_json key = nlohmann::ordered_json::object();
   for (std::size_t i = 0; i < plan.key_columns.size(); ++i) {
@@ -134,12 +139,6 @@ std::string key_of_printed(const TablePlan& plan, const PrintedRow& row) {
   }
   return spaced_object(key);
 }
-
-std::string unfit_reason(const std::string& column, std::string_view reason) {
-  return fmt::format("the target's column for {} cannot hold its value ({})", column, reason);
-}
-
-}  // namespace
 
 std::string spaced_object(const nlohmann::ordered_json& object) {
   if (!object.is_object()) return object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);

@@ -21,6 +21,7 @@
 #include "engine/model/plan.h"
 #include "engine/run/range_pipeline.h"
 #include "engine/run/retries.h"
+#include "io/postgres/read_back.h"
 #include "io/postgres/repair.h"
 #include "io/sqlite/snapshot.h"
 
@@ -134,6 +135,9 @@ class DifferenceFinder {
   const StopRequest& stop_;
   std::vector<Unit> units_;
 };
+
+// The key columns of a row, as they were printed, as a JSON object.
+std::string key_of_printed(const TablePlan& plan, const PrintedRow& row);
 
 // A key as the records of rejected rows have it.
 std::string spaced_object(const nlohmann::ordered_json& object);

@@ -99,13 +99,11 @@ class Execution {
   [[nodiscard]] Connection& first() const { return *work_.connections.front(); }
 
   [[nodiscard]] std::size_t load_limit() const {
-    return std::min({work_.jobs, work_.snapshot->readers(), work_.connections.size()});
+    return std::min({work_.jobs, work_.sources.size(), work_.connections.size()});
   }
 
   std::vector<Source*> sources() {
-    std::vector<Source*> sources;
-    for (std::size_t i = 0; i < load_limit(); ++i) sources.push_back(&work_.snapshot->reader(i));
-    return sources;
+    return {work_.sources.begin(), work_.sources.begin() + static_cast<std::ptrdiff_t>(load_limit())};
   }
 
   void prepare_lanes() {

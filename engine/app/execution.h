@@ -20,14 +20,13 @@
 #include "io/postgres/connection.h"
 #include "io/postgres/ledger.h"
 #include "io/postgres/range_sink.h"
-#include "io/sqlite/snapshot.h"
 #include "verify/leaves.h"
 
 namespace sluice {
 
 struct ExecutionWork {
   const MigrationPlan* plan = nullptr;  // borrowed, as all of these
-  Snapshot* snapshot = nullptr;
+  std::vector<Source*> sources;         // one per reader
   std::string run_id;
   // Per table: its plan when the run found it, null when it created it.
   std::vector<const TablePlan*> found;

@@ -29,18 +29,20 @@ constexpr std::uint64_t kReaderBytes = kMega + kMega / 2;
 
 }  // namespace
 
-MemoryBudget budget_of(std::uint64_t limit_bytes, std::size_t jobs) {
+MemoryBudget budget_of(std::uint64_t limit_bytes, std::size_t jobs, std::uint64_t more_per_lane) {
   MemoryBudget budget;
   budget.lanes = jobs;
   if (limit_bytes == 0) return budget;
-  constexpr std::uint64_t kLeast = kProcessBytes + kLaneBytesMin;
-  if (limit_bytes < kLeast) {
-    throw Error(Fault::usage, fmt::format("--memory-limit is too low: one lane takes {}MiB", kLeast / kMega),
-                fmt::format("--memory-limit {}MiB, or more for more lanes", kLeast / kMega));
+  const std::uint64_t lane_bytes = kLaneBytesMin + more_per_lane;
+  const std::uint64_t least = kProcessBytes + lane_bytes;
+  if (limit_bytes < least) {
+    throw Error(Fault::usage, fmt::format("--memory-limit is too low: one lane takes {}MiB", least / kMega),
+                fmt::format("--memory-limit {}MiB, or more for more lanes", least / kMega));
   }
   budget.limit_bytes = limit_bytes;
-  const std::uint64_t for_lanes = limit_bytes - kProcessBytes;
-  budget.lanes = static_cast<std::size_t>(std::min<std::uint64_t>(jobs, for_lanes / kLaneBytesMin));
+  std::uint64_t for_lanes = limit_bytes - kProcessBytes;
+  budget.lanes = static_cast<std::size_t>(std::min<std::uint64_t>(jobs, for_lanes / lane_bytes));
+  for_lanes -= budget.lanes * more_per_lane;
   const bool full = for_lanes / budget.lanes >= kLaneBytesFull;
   const std::uint64_t left = for_lanes - budget.lanes * (full ? kLaneBytesFull : kLaneBytesMin);
   budget.cache_bytes = full ? 2 * kMega : kMega / 4;

@@ -26,8 +26,8 @@ struct MemoryBudget {
 };
 
 // As many of the `jobs` wanted as fit. `limit_bytes` 0: no limit. Throws Error (usage) when not even one lane
-// fits, and says how much it takes.
-MemoryBudget budget_of(std::uint64_t limit_bytes, std::size_t jobs);
+// fits, and says how much it takes. `more_per_lane`: what a lane takes beside all of that.
+MemoryBudget budget_of(std::uint64_t limit_bytes, std::size_t jobs, std::uint64_t more_per_lane = 0);
 
 // Tells the allocator to give freed memory back to the system at once. By itself it keeps up to 64 MB in each
 // thread, after blocks of that size were freed. For a run with a limit, before its threads begin.

@@ -10,6 +10,8 @@
 #include <memory>
 #include <optional>
 
+#include "engine/app/archive_differences.h"
+#include "engine/app/archived.h"
 #include "engine/app/canceller.h"
 #include "engine/app/console.h"
 #include "engine/app/differences.h"
@@ -61,26 +63,6 @@ Error interruption() {
 
 [[noreturn]] void throw_interrupted() { throw interruption(); }
 
-// What decides whether an earlier run can go on: everything of the plan but the cuts, which the ledger
-// keeps. TableIds count through it, so the order is part of it.
-std::string hash_of_plan(const MigrationPlan& plan) {
-  std::string text = "digest " + std::to_string(kDigestFormat) + "\n" + script_of(plan);
-  for (const TablePlan& table : plan.tables) {
-    if (plan.into_existing) text += '\n' + create_table_sql(table);  // which the script then leaves out
-    text += '\n' + table.source;
-    for (const ColumnPlan& column : table.columns) {
-      text += '\0' + column.source + '\0' + describe(column.conversion);
-      if (column.role != OffloadRole::none) {
-        text += '\0' + std::to_string(static_cast<int>(column.role)) + ' ' + std::to_string(column.offload);
-      }
-    }
-    for (const OffloadPlan& offload : table.offloads) {
-      text += "\noffload " + offload.column + '\0' + describe(offload);
-    }
-  }
-  return to_hex(digest_of_bytes(std::as_bytes(std::span(text))));
-}
-
 TableHandling handling_of(ExistingTables handling) {
   switch (handling) {
     case ExistingTables::truncate:
@@ -95,8 +77,12 @@ TableHandling handling_of(ExistingTables handling) {
 
 class Migration {
  public:
-  Migration(const MigrateOptions& options, StopRequest& stop)
+  // Where rows come from: a SQLite file, or an archive of one.
+  enum class From : std::uint8_t { file, archive };
+
+  Migration(const MigrateOptions& options, From from, StopRequest& stop)
       : options_(options),
+        from_archive_(from == From::archive),
         stop_(stop),
         console_(options.progress),
         retry_notice_(console_),
@@ -152,7 +138,9 @@ class Migration {
     if (options_.dry_run) print_plan();
     refuse_what_is_in_the_way();
     if (options_.dry_run) return 0;
-    open_stores();
+    // Before the run begins, so that a store that takes nothing leaves nothing behind in the target. The rows
+    // of an archive have left their files already.
+    if (stores_) open_stores(plan_.tables, store_options(stop_, options_.retry_for), *stores_);
     begin();
     const int exit_status = finish();
     if (exit_status == 0 || exit_status == 3) remove_copy();
@@ -167,21 +155,8 @@ class Migration {
 
   void make_plan() {
     metrics_.set_phase("profile");
-    PlannedSource planned =
-        plan_source(options_, options_.data_only ? &existing_ : nullptr, console_, stop_, &damage_);
-    // Nothing but the plan is at stake, and that would be one of a part of the table.
-    if (options_.dry_run && damage_.any()) throw damage_.list().front();
-    stores_ = std::move(planned.stores);
-    snapshot_ = std::move(planned.snapshot);
-    wal_watch_ = std::move(planned.wal_watch);
-    plan_ = std::move(planned.plan);
-    for (const TablePlan& table : plan_.tables) rows_profiled_.push_back(planned.facts.at(table.source).rows);
-    report_.source_path = snapshot_->path().string();
-    report_.source_bytes = snapshot_->file_bytes();
-    report_.source_fingerprint = snapshot_->fingerprint();
-    profile_use_ = planned.profile;
-    report_.phases.profile = profile_use_.wall;
-    if (!options_.dry_run) say_remarks();
+    from_archive_ ? take_plan_of_archive() : plan_file();
+    if (!options_.dry_run && !from_archive_) say_remarks(plan_, console_);
     // Tables without ranges are complete from the start; all that follows the load follows.
     if (options_.schema_only) {
       for (TablePlan& table : plan_.tables) table.extents.clear();
@@ -203,21 +178,34 @@ class Migration {
     report_.objects = plan_.left_out;
   }
 
-  // Decisions that were not obvious, the first of them; the plan and the report have them all.
-  void say_remarks() {
-    constexpr std::size_t kRemarksShown = 20;
-    std::size_t remarks = 0;
-    for (const TablePlan& table : plan_.tables) {
-      for (const ColumnPlan& column : table.columns) {
-        if (column.remark.empty() || ++remarks > kRemarksShown) continue;
-        console_.note(
-            {.message = fmt::format("column {} of {}: {}", column.source, table.source, column.remark),
-             .table = table.source});
-      }
+  void take_plan_of_archive() {
+    archive_.emplace(open_archive(source_path(options_.source)));
+    plan_ = archive_->plan;
+    for (std::size_t lane = 0; lane < options_.jobs; ++lane) {
+      readers_.push_back(make_archive_source(*archive_->archive));
+      sources_.push_back(readers_.back().get());
     }
-    if (remarks > kRemarksShown) {
-      console_.say(fmt::format("and {} more; sluice plan shows them all", remarks - kRemarksShown));
-    }
+    report_.source_path = archive_->path.string();
+    report_.source_bytes = archive_->bytes;
+    report_.source_fingerprint = archive_->fingerprint;
+  }
+
+  void plan_file() {
+    PlannedSource planned =
+        plan_source(options_, options_.data_only ? &existing_ : nullptr, console_, stop_, &damage_);
+    // Nothing but the plan is at stake, and that would be one of a part of the table.
+    if (options_.dry_run && damage_.any()) throw damage_.list().front();
+    stores_ = std::move(planned.stores);
+    snapshot_ = std::move(planned.snapshot);
+    wal_watch_ = std::move(planned.wal_watch);
+    plan_ = std::move(planned.plan);
+    for (const TablePlan& table : plan_.tables) rows_profiled_.push_back(planned.facts.at(table.source).rows);
+    report_.source_path = snapshot_->path().string();
+    report_.source_bytes = snapshot_->file_bytes();
+    report_.source_fingerprint = snapshot_->fingerprint();
+    profile_use_ = planned.profile;
+    report_.phases.profile = profile_use_.wall;
+    for (std::size_t i = 0; i < snapshot_->readers(); ++i) sources_.push_back(&snapshot_->reader(i));
   }
 
   bool has_run(Connection& connection) {
@@ -259,7 +247,8 @@ class Migration {
   }
 
   void connect_target() {
-    const std::string target = options_.target.empty() ? default_target(snapshot_->path()) : options_.target;
+    const std::string target =
+        options_.target.empty() ? default_target(report_.source_path) : options_.target;
     endpoint_ = open_target(target, options_.data_only ? LocalTarget::must_exist : LocalTarget::create);
     connect_lanes(1);
     Connection& connection = *connections_.front();
@@ -298,17 +287,6 @@ class Migration {
     for (const std::string& remark : preflight.remarks) console_.say(remark);
   }
 
-  // Before the run begins, so that a store that takes nothing leaves nothing behind in the target.
-  void open_stores() {
-    for (const TablePlan& table : plan_.tables) {
-      for (const OffloadPlan& offload : table.offloads) {
-        stores_->add(offload.store, [&](const std::string& uri) {
-          return open_store(uri, store_options(stop_, options_.retry_for));
-        });
-      }
-    }
-  }
-
   [[nodiscard]] RunRequest request() const {
     RunRequest request;
     request.plan = &plan_;
@@ -316,8 +294,8 @@ class Migration {
       request.create_table_sql.push_back(create_table_sql(table));
       request.table_plans.push_back(plan_record_of(table));
     }
-    request.source = snapshot_->path().string();
-    request.fingerprint = snapshot_->fingerprint();
+    request.source = report_.source_path;
+    request.fingerprint = report_.source_fingerprint;
     // A schema without rows is another plan: the rows may follow by a run of their own.
     request.plan_hash = hash_of_plan(plan_) + (options_.schema_only ? " schema only" : "");
     request.version = kVersion;
@@ -342,7 +320,7 @@ class Migration {
       }
     });
     set_log_run(run_.run_id);
-    metrics_.set_run(run_.run_id, snapshot_->path());
+    metrics_.set_run(run_.run_id, report_.source_path);
     metrics_.set_tables(plan_);
     retries_.run([&] { take_run(connection); });
     register_files(connection);
@@ -361,8 +339,10 @@ class Migration {
   // What the rows of the target say, whichever call loaded them.
   void report_files() {
     report_.offloads.clear();
-    report_.files_written = stores_->files_written();
-    report_.file_bytes_written = stores_->bytes_written();
+    if (stores_) {
+      report_.files_written = stores_->files_written();
+      report_.file_bytes_written = stores_->bytes_written();
+    }
     for (const TablePlan& table : plan_.tables) {
       for (std::size_t number = 0; number < table.offloads.size(); ++number) {
         const OffloadPlan& offload = table.offloads[number];
@@ -404,6 +384,11 @@ class Migration {
     }
     for (std::size_t i = 0; i < plan_.tables.size(); ++i) {
       report_.tables[i].ranges = plan_.tables[i].extents.size();
+      if (from_archive_ && !options_.schema_only &&
+          plan_.tables[i].extents != archive_->plan.tables[i].extents) {
+        throw Error(Fault::internal,
+                    "the ledger has other ranges than the archive, of table " + plan_.tables[i].source);
+      }
       if (!options_.schema_only && !covers_table(plan_.tables[i].extents)) {
         throw Error(Fault::internal, "the ranges in the ledger do not cover table " + plan_.tables[i].source);
       }
@@ -448,7 +433,7 @@ class Migration {
     work.retries = &retries_;
     work.damage = &damage_;
     work.plan = &plan_;
-    work.snapshot = snapshot_.get();
+    work.sources = sources_;
     work.run_id = run_.run_id;
     work.found = found_;
     for (const std::unique_ptr<Connection>& connection : connections_)
@@ -515,7 +500,8 @@ class Migration {
                     counted(plan_.tables.size(), "table"),
                     damage.size() == plan_.tables.size() ? "nothing is complete"
                                                          : "the others are complete, but for foreign keys"),
-        "sqlite3 FILE .recover saves what is left into a new file; load that with --restart");
+        from_archive_ ? "take another copy of the archive, or export the source again"
+                      : "sqlite3 FILE .recover saves what is left into a new file; load that with --restart");
   }
 
   // Whatever the end.
@@ -606,15 +592,19 @@ class Migration {
     }
     metrics_.set_mismatched_ranges(differing_ranges);
     if (!any) return;
-    work.snapshot = snapshot_.get();
     work.tables = &plan_.tables;
     work.source = &leaves;
     for (const std::unique_ptr<Connection>& connection : connections_)
       work.connections.push_back(connection.get());
     work.max_report = kRowsNamed;
     work.memory_bytes = options_.memory.digest_bytes;
-    DifferenceFinder finder(std::move(work), console_, stop_);
-    const std::optional<Differences> found = finder.find();
+    std::optional<Differences> found;
+    if (from_archive_) {
+      found = find_archive_differences(*archive_->archive, work, console_, stop_);
+    } else {
+      work.snapshot = snapshot_.get();
+      found = DifferenceFinder(std::move(work), console_, stop_).find();
+    }
     if (!found) throw_interrupted();
     for (const RowDifference& row : found->rows) {
       differences_.push_back(describe(row, plan_.tables));
@@ -642,18 +632,7 @@ class Migration {
   }
 
   int conclude() {
-    if (!snapshot_->unchanged()) {
-      throw Error(Fault::source_changed,
-                  "the source was overwritten while it was read, by something that ignores locks",
-                  "load it again with --restart --snapshot copy, which is sooner done with the source");
-    }
-    if (snapshot_->replaced()) {
-      console_.note({.level = LogLevel::warning,
-                     .message =
-                         "the source was replaced or removed while it was read; what was loaded is the "
-                         "file that was there when the run began"});
-    }
-    expect_rows_of_profile();
+    from_archive_ ? expect_root_of_archive() : expect_same_file();
     const bool compared = options_.verify == VerifyMode::full || options_.verify == VerifyMode::server;
     RunState state = compared ? RunState::verified : RunState::loaded;
     report_.exit_status = 0;
@@ -677,7 +656,7 @@ class Migration {
     }
     report_.phases.total = total_.seconds();
     report_.peak_memory_bytes = peak_memory_bytes();
-    report_.source_wal_growth = wal_watch_->growth();
+    if (wal_watch_) report_.source_wal_growth = wal_watch_->growth();
     report_files();
     std::cout << summary_text(report_, options_.verify);
     for (const std::string& difference : differences_)
@@ -695,6 +674,27 @@ class Migration {
     }
     std::cout.flush();
     return report_.exit_status;
+  }
+
+  // Each range was compared with the manifest before it was committed; this is the sum of it all.
+  void expect_root_of_archive() const {
+    if (options_.schema_only || report_.root == to_hex(archive_->archive->manifest().root)) return;
+    throw Error(Fault::internal, "every range is as the archive says, and yet the whole has another root");
+  }
+
+  void expect_same_file() {
+    if (!snapshot_->unchanged()) {
+      throw Error(Fault::source_changed,
+                  "the source was overwritten while it was read, by something that ignores locks",
+                  "load it again with --restart --snapshot copy, which is sooner done with the source");
+    }
+    if (snapshot_->replaced()) {
+      console_.note({.level = LogLevel::warning,
+                     .message =
+                         "the source was replaced or removed while it was read; what was loaded is the "
+                         "file that was there when the run began"});
+    }
+    expect_rows_of_profile();
   }
 
   // An earlier run may have cut other ranges: in a damaged table, whose rows are not in order, those may find
@@ -735,7 +735,8 @@ class Migration {
     }
     const std::filesystem::path path =
         options_.report_directory.empty()
-            ? std::filesystem::path(snapshot_->path().filename().string() + ".rejects.jsonl")
+            ? std::filesystem::path(std::filesystem::path(report_.source_path).filename().string() +
+                                    ".rejects.jsonl")
             : std::filesystem::path(options_.report_directory) / "rejects.jsonl";
     std::ofstream file;
     retries_.run([&] {
@@ -807,6 +808,7 @@ class Migration {
   }
 
   const MigrateOptions& options_;
+  const bool from_archive_;
   StopRequest& stop_;
   const Stopwatch total_;
   Console console_;
@@ -826,9 +828,12 @@ class Migration {
   std::vector<const TablePlan*> found_;  // per table: its plan when the run found it, null when it created it
   std::map<std::size_t, std::string> refused_;  // steps, with the reason
   std::vector<std::string> differences_;
-  std::unique_ptr<FileStores> stores_;  // outlives the snapshot
-  std::unique_ptr<Snapshot> snapshot_;
+  std::unique_ptr<FileStores> stores_;  // of a file; outlives the snapshot
+  std::unique_ptr<Snapshot> snapshot_;  // of a file
   std::unique_ptr<WalWatch> wal_watch_;
+  std::optional<OpenedArchive> archive_;          // else
+  std::vector<std::unique_ptr<Source>> readers_;  // of the archive
+  std::vector<Source*> sources_;                  // one per reader of either
   // The first one is used for everything between the phases.
   std::vector<std::unique_ptr<Connection>> connections_;
   bool connections_full_ = false;  // the server has room for no more
@@ -836,6 +841,12 @@ class Migration {
 
 }  // namespace
 
-int migrate(const MigrateOptions& options, StopRequest& stop) { return Migration(options, stop).run(); }
+int migrate(const MigrateOptions& options, StopRequest& stop) {
+  return Migration(options, Migration::From::file, stop).run();
+}
+
+int restore(const RestoreOptions& options, StopRequest& stop) {
+  return Migration(options, Migration::From::archive, stop).run();
+}
 
 }  // namespace sluice

@@ -116,9 +116,9 @@ void add_snapshot(CLI::App& app, PlanningOptions& options) {
 
 // Only when all is known: the environment and the file may say either.
 template <class Options>
-Options within_memory(Options options) {
+Options within_memory(Options options, std::uint64_t more_per_lane = 0) {
   options.jobs_wanted = options.jobs;
-  options.memory = budget_of(options.memory.limit_bytes, options.jobs);
+  options.memory = budget_of(options.memory.limit_bytes, options.jobs, more_per_lane);
   options.jobs = options.memory.lanes;
   return options;
 }
@@ -186,12 +186,8 @@ void add_source(CLI::App& app, PlanningOptions& options) {
   app.add_option("SOURCE", options.source, "The SQLite file: a path or sqlite:///path")->required();
 }
 
-void add_migrate_options(CLI::App& app, MigrateOptions& options) {
-  add_source(app, options);
-  add_target(app, options.target,
-             "The PostgreSQL database: postgresql://..., 'host=... dbname=...', or\n"
-             "local:DIR for an embedded server in DIR [local:<name of the file>.pg]");
-  add_planning_options(app, options);
+// What decides how a run goes, and nothing of what it loads: those of migrate and restore.
+void add_run_options(CLI::App& app, MigrateOptions& options) {
   app.add_option("--index-jobs", options.index_jobs, "Indexes and constraints made at the same time [4]")
       ->type_name("N")
       ->check(CLI::Range(std::size_t{1}, kJobsMax).description(""));
@@ -211,16 +207,9 @@ void add_migrate_options(CLI::App& app, MigrateOptions& options) {
                          "full reads everything back and compares digests, server compares sums that\n"
                          "PostgreSQL makes, count compares row counts, or none [full]")
       ->type_name("MODE");
-  app.add_flag("--rebuild", options.rebuild,
-               "With --data-only: take indexes, keys, checks and triggers of the tables out of\n"
-               "the way, and put them back after the load");
-  app.add_flag("--dry-run", options.dry_run,
-               "Print the DDL, the ranges, and what TARGET lacks; change nothing");
-  app.add_flag("--restart", options.restart, "Give up an earlier run, drop what it created and begin again");
-  app.add_option("--snapshot-file", options.snapshot_file,
-                 "With --snapshot copy: the copy is this file, kept until a run has come to its\n"
-                 "end, so that an interrupted one goes on from it, whatever became of the source")
-      ->type_name("FILE");
+}
+
+void add_more_run_options(CLI::App& app, MigrateOptions& options) {
   add_retry_for(app, options.retry_for);
   add_duration(app, "--grace", options.grace,
                "When told to stop, finish what is under way for so long before cancelling it\n"
@@ -234,9 +223,97 @@ void add_migrate_options(CLI::App& app, MigrateOptions& options) {
       ->type_name("FILE");
 }
 
-void add_verify_options(CLI::App& app, VerifyOptions& options) {
+void add_restart(CLI::App& app, PlanningOptions& options) {
+  app.add_flag("--restart", options.restart, "Give up an earlier run, drop what it created and begin again");
+}
+
+void add_dry_run(CLI::App& app, MigrateOptions& options) {
+  app.add_flag("--dry-run", options.dry_run,
+               "Print the DDL, the ranges, and what TARGET lacks; change nothing");
+}
+
+void add_migrate_options(CLI::App& app, MigrateOptions& options) {
   add_source(app, options);
-  add_target(app, options.target, "The PostgreSQL database, or local:DIR")->required();
+  add_target(app, options.target,
+             "The PostgreSQL database: postgresql://..., 'host=... dbname=...', or\n"
+             "local:DIR for an embedded server in DIR [local:<name of the file>.pg]");
+  add_planning_options(app, options);
+  add_run_options(app, options);
+  app.add_flag("--rebuild", options.rebuild,
+               "With --data-only: take indexes, keys, checks and triggers of the tables out of\n"
+               "the way, and put them back after the load");
+  add_dry_run(app, options);
+  add_restart(app, options);
+  app.add_option("--snapshot-file", options.snapshot_file,
+                 "With --snapshot copy: the copy is this file, kept until a run has come to its\n"
+                 "end, so that an interrupted one goes on from it, whatever became of the source")
+      ->type_name("FILE");
+  add_more_run_options(app, options);
+}
+
+void add_jobs(CLI::App& app, PlanningOptions& options, const char* what) {
+  options.jobs = default_jobs();
+  app.add_option("-j,--jobs", options.jobs, fmt::format("{} [{}]", what, options.jobs))
+      ->type_name("N")
+      ->check(CLI::Range(std::size_t{1}, kJobsMax).description(""));
+}
+
+void add_progress(CLI::App& app, PlanningOptions& options) {
+  add_choice<ProgressMode>(
+      app, "--progress", options.progress,
+      {{"auto", ProgressMode::automatic}, {"plain", ProgressMode::plain}, {"none", ProgressMode::none}},
+      "auto (a live line on a terminal), plain or none [auto]")
+      ->type_name("MODE");
+}
+
+// What compressing takes, for a lane: the content of a frame, what it became, and the tables of zstd, as
+// measured with frames of 4 MiB.
+std::uint64_t bytes_of_lane_at_level(int level) {
+  constexpr std::uint64_t kMega = std::uint64_t{1} << 20;
+  return 9 * kMega + (level <= 4 ? 4 : level <= 9 ? 18 : level <= 15 ? 50 : 90) * kMega;
+}
+
+// Levels above this one take hundreds of megabytes for a lane.
+constexpr int kLevelMax = 19;
+
+void add_export_options(CLI::App& app, ExportOptions& options) {
+  add_source(app, options);
+  app.add_option("ARCHIVE", options.archive,
+                 "The folder to write: new, empty, or with an unfinished export of the same\n"
+                 "source, which then goes on")
+      ->required();
+  add_planning_options(app, options);
+  app.remove_option(app.get_option("--data-only"));  // needs a target
+  app.remove_option(app.get_option("--jobs"));
+  add_jobs(app, options, "Lanes that read and compress at the same time");
+  app.add_option("--level", options.level, "How hard zstd tries: 1 is fast, 19 small and slow [1]")
+      ->type_name("N")
+      ->check(CLI::Range(1, kLevelMax).description(""));
+  app.add_flag("--restart", options.restart, "Begin again where an export was not finished");
+}
+
+void add_restore_options(CLI::App& app, RestoreOptions& options) {
+  app.add_option("ARCHIVE", options.source, "The folder that sluice export wrote")->required();
+  add_target(app, options.target,
+             "The PostgreSQL database: postgresql://..., 'host=... dbname=...', or\n"
+             "local:DIR for an embedded server in DIR")
+      ->required();
+  add_jobs(app, options, "Readers, and connections that load at the same time");
+  add_run_options(app, options);
+  add_dry_run(app, options);
+  add_restart(app, options);
+  add_more_run_options(app, options);
+  add_progress(app, options);
+  add_log_format(app, options);
+}
+
+void add_verify_options(CLI::App& app, VerifyOptions& options) {
+  app.add_option("SOURCE", options.source,
+                 "The SQLite file: a path or sqlite:///path; or an archive of sluice export")
+      ->required();
+  add_target(app, options.target,
+             "The PostgreSQL database, or local:DIR. Without it an archive is checked for\n"
+             "damage");
   options.jobs = default_jobs();
   app.add_option("-j,--jobs", options.jobs,
                  fmt::format("Readers, and connections that read back at the same time [{}]", options.jobs))
@@ -564,6 +641,8 @@ class HelpFormatter : public CLI::Formatter {
     if (app->get_name() == "offload") {
       return "Usage: sluice offload TARGET --table NAME --column NAME --store URI [OPTIONS]\n";
     }
+    if (app->get_name() == "export") return "Usage: sluice export SOURCE ARCHIVE [OPTIONS]\n";
+    if (app->get_name() == "restore") return "Usage: sluice restore ARCHIVE TARGET [OPTIONS]\n";
     if (app->get_name() == "status") return "Usage: sluice status TARGET [OPTIONS]\n";
     static_cast<void>(name);
     return "Usage: sluice COMMAND [OPTIONS]\n";
@@ -706,6 +785,39 @@ Command parse_command_line(int argc, const char* const* argv) {
       "Exit status: 0 done, 2 usage, 4 a file is missing or damaged, 5 interrupted (the same command goes "
       "on),\n"
       "20 target refused, 21 target unavailable, 40 the store failed, 70 a bug.");
+  ExportOptions export_options;
+  CLI::App* export_command = app.add_subcommand(
+      "export", "Write a file as a compressed archive, with its plan and digests; needs no server");
+  add_export_options(*export_command, export_options);
+  export_command->footer(
+      "The archive is for sluice restore, and its files are for everybody: zstd, inside of it PostgreSQL's "
+      "binary\n"
+      "COPY, and schema.sql. It is complete when it has a manifest.json, which is written last. The same "
+      "command\n"
+      "goes on where an export was interrupted.\n\n" +
+      environment +
+      "\n\n"
+      "Exit status: 0 done, 2 usage, or the archive cannot be written, 3 rows were rejected, 5 interrupted "
+      "(the\n"
+      "same command goes on), 10 source unreadable, 11 source changed, 70 a bug.");
+
+  RestoreOptions restore;
+  CLI::App* restore_command =
+      app.add_subcommand("restore", "Load an archive: schema, rows, indexes, keys, verification, report");
+  add_restore_options(*restore_command, restore);
+  restore_command->footer(
+      "Every file is checked while it is read, and each range before it is committed. What is loaded, how, "
+      "and\n"
+      "into which schema was decided when the archive was written. Its SQL is run as you: restore only what "
+      "you\n"
+      "trust.\n\n" +
+      environment +
+      "\n\n"
+      "Exit status: 0 done and verified, 2 usage, 3 rows had been rejected, 4 verification found "
+      "differences,\n"
+      "5 interrupted (the same command goes on), 10 archive damaged, 20 target refused, 21 target "
+      "unavailable,\n"
+      "70 a bug.");
 
   StatusOptions status;
   CLI::App* status_command =
@@ -721,8 +833,8 @@ Command parse_command_line(int argc, const char* const* argv) {
       environment);
 
   std::string config_file;
-  for (CLI::App* command :
-       {migrate_command, inspect_command, plan_command, verify_command, offload_command, status_command}) {
+  for (CLI::App* command : {migrate_command, inspect_command, plan_command, verify_command, export_command,
+                            restore_command, offload_command, status_command}) {
     command
         ->add_option("--config", config_file,
                      "A TOML file whose keys are these flags, or that sluice plan wrote")
@@ -755,6 +867,7 @@ Command parse_command_line(int argc, const char* const* argv) {
     const std::map<const CLI::App*, Mapping*> mappings = {{migrate_command, &migrate.mapping},
                                                           {inspect_command, &inspect.mapping},
                                                           {plan_command, &plan.mapping},
+                                                          {export_command, &export_options.mapping},
                                                           {verify_command, &verify.mapping}};
     if (!config_file.empty()) {
       const auto mapping = mappings.find(command);
@@ -787,6 +900,15 @@ Command parse_command_line(int argc, const char* const* argv) {
   if (plan_command->parsed()) {
     check_planning_options(plan);
     return within_memory(std::move(plan));
+  }
+  if (export_command->parsed()) {
+    check_planning_options(export_options);
+    return within_memory(std::move(export_options), bytes_of_lane_at_level(export_options.level));
+  }
+  if (restore_command->parsed()) {
+    restore.jobs_wanted = restore.jobs;
+    if (restore.schema_only) restore.verify = VerifyMode::none;
+    return restore;
   }
   check_planning_options(migrate);
   if (migrate.rebuild && !migrate.data_only) {

@@ -78,6 +78,14 @@ struct MigrateOptions : PlanningOptions {
   std::string metrics_file;  // empty: none
 };
 
+struct ExportOptions : PlanningOptions {
+  std::string archive;  // the folder to write
+  int level = 1;        // of zstd
+};
+
+// `source` is the archive. What decides the plan is in it, and counts for nothing here.
+struct RestoreOptions : MigrateOptions {};
+
 struct PlanFileOptions : PlanningOptions {
   std::string target;  // empty: none; only --data-only looks at it
   PlanFormat format = PlanFormat::toml;
@@ -93,6 +101,7 @@ struct InspectOptions : PlanningOptions {
   std::string rows_table;  // the table whose rows count; empty: the one with the most
 };
 
+// `source` may be an archive, and then `target` may be empty: the archive alone is checked.
 // `include` is --tables. Of the mapping, what decides how rows arrive counts when the ledger has no plan.
 struct VerifyOptions : PlanningOptions {
   std::string target;
@@ -150,8 +159,8 @@ struct PrintAndExit {
   std::string text;
 };
 
-using Command = std::variant<MigrateOptions, InspectOptions, PlanFileOptions, VerifyOptions, OffloadOptions,
-                             StatusOptions, PrintAndExit>;
+using Command = std::variant<MigrateOptions, InspectOptions, PlanFileOptions, VerifyOptions, ExportOptions,
+                             RestoreOptions, OffloadOptions, StatusOptions, PrintAndExit>;
 
 // Throws Error (usage) with one clear line for anything it does not understand.
 Command parse_command_line(int argc, const char* const* argv);

@@ -7,7 +7,9 @@
 
 #include "engine/app/words.h"
 #include "engine/model/error.h"
+#include "engine/plan/ddl.h"
 #include "verify/leaves.h"
+#include "verify/row_digest.h"
 
 namespace sluice {
 namespace {
@@ -244,6 +246,24 @@ TablePlan read_plan_record(std::string_view text) {
   } catch (const Json::exception&) {
     refuse_record();
   }
+}
+
+std::string hash_of_plan(const MigrationPlan& plan) {
+  std::string text = "digest " + std::to_string(kDigestFormat) + "\n" + script_of(plan);
+  for (const TablePlan& table : plan.tables) {
+    if (plan.into_existing) text += '\n' + create_table_sql(table);  // which the script then leaves out
+    text += '\n' + table.source;
+    for (const ColumnPlan& column : table.columns) {
+      text += '\0' + column.source + '\0' + describe(column.conversion);
+      if (column.role != OffloadRole::none) {
+        text += '\0' + std::to_string(static_cast<int>(column.role)) + ' ' + std::to_string(column.offload);
+      }
+    }
+    for (const OffloadPlan& offload : table.offloads) {
+      text += "\noffload " + offload.column + '\0' + describe(offload);
+    }
+  }
+  return to_hex(digest_of_bytes(std::as_bytes(std::span(text))));
 }
 
 }  // namespace sluice

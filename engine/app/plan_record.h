@@ -17,4 +17,8 @@ std::string plan_record_of(const TablePlan& table);
 // for a record of a newer sluice, with digests of another format, or for what is none.
 TablePlan read_plan_record(std::string_view record);
 
+// What decides whether an earlier run can go on: everything of the plan but the cuts, which the ledger, or
+// the journal of an export, keeps. TableIds count through it, so the order is part of it.
+std::string hash_of_plan(const MigrationPlan& plan);
+
 }  // namespace sluice

@@ -315,6 +315,21 @@ PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* e
   return planned;
 }
 
+void say_remarks(const MigrationPlan& plan, Console& console) {
+  constexpr std::size_t kRemarksShown = 20;
+  std::size_t remarks = 0;
+  for (const TablePlan& table : plan.tables) {
+    for (const ColumnPlan& column : table.columns) {
+      if (column.remark.empty() || ++remarks > kRemarksShown) continue;
+      console.note({.message = fmt::format("column {} of {}: {}", column.source, table.source, column.remark),
+                    .table = table.source});
+    }
+  }
+  if (remarks > kRemarksShown) {
+    console.say(fmt::format("and {} more; sluice plan shows them all", remarks - kRemarksShown));
+  }
+}
+
 std::string describe(const Obstacle& obstacle) {
   return Error(Fault::target_refused, obstacle.what, obstacle.resolve).describe();
 }

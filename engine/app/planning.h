@@ -44,6 +44,9 @@ std::unique_ptr<Snapshot> open_source(const PlanningOptions& options, FileStores
 PlannedSource plan_source(const PlanningOptions& options, const TargetCatalog* existing, Console& console,
                           const StopRequest& stop, Damage* damage = nullptr);
 
+// Decisions that were not obvious, the first of them; the plan and the report have them all.
+void say_remarks(const MigrationPlan& plan, Console& console);
+
 // One line: what, and what to do.
 std::string describe(const Obstacle& obstacle);
 

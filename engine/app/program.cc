@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "engine/app/blot.h"
+#include "engine/app/export_command.h"
 #include "engine/app/inspect.h"
 #include "engine/app/log.h"
 #include "engine/app/migrate.h"
@@ -87,6 +88,15 @@ struct RunCommand {
     install_signal_handlers();
     server_at_work = true;
     return offload(options, stop_request);
+  }
+  int operator()(const ExportOptions& options) const {
+    install_signal_handlers();
+    return export_archive(options, stop_request);
+  }
+  int operator()(const RestoreOptions& options) const {
+    install_signal_handlers();
+    server_at_work = true;
+    return restore(options, stop_request);
   }
   int operator()(const StatusOptions& options) const { return status(options); }
   int operator()(const PrintAndExit& text) const {

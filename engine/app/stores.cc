@@ -16,4 +16,12 @@ StoreOptions store_options(const StopRequest& stop, std::chrono::milliseconds re
   return options;
 }
 
+void open_stores(const std::vector<TablePlan>& tables, const StoreOptions& options, FileStores& stores) {
+  for (const TablePlan& table : tables) {
+    for (const OffloadPlan& offload : table.offloads) {
+      stores.add(offload.store, [&](const std::string& uri) { return open_store(uri, options); });
+    }
+  }
+}
+
 }  // namespace sluice

@@ -2,7 +2,10 @@
 // File stores, with what the environment says about them.
 
 #include <chrono>
+#include <vector>
 
+#include "engine/model/plan.h"
+#include "engine/offload/file_stores.h"
 #include "engine/run/range_pipeline.h"
 #include "io/store/open_store.h"
 
@@ -10,5 +13,8 @@ namespace sluice {
 
 // `stop` must outlive the store.
 StoreOptions store_options(const StopRequest& stop, std::chrono::milliseconds retry_for);
+
+// Opens and checks the stores of these tables' offloads. Throws Error (usage, store).
+void open_stores(const std::vector<TablePlan>& tables, const StoreOptions& options, FileStores& stores);
 
 }  // namespace sluice

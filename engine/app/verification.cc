@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "io/postgres/read_back.h"
-#include "io/postgres/reject_record.h"
+#include "io/wire/reject_record.h"
 #include "io/wire/row_encoder.h"
 #include "verify/row_digest.h"
 #include "verify/row_digester.h"

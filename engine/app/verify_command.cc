@@ -12,6 +12,8 @@
 #include <random>
 #include <set>
 
+#include "engine/app/archive_differences.h"
+#include "engine/app/archived.h"
 #include "engine/app/console.h"
 #include "engine/app/differences.h"
 #include "engine/app/endpoints.h"
@@ -55,10 +57,10 @@ class Verification {
         repairs_(options.retry_for, stop, [this](const auto& notice) { retry_notice_.say(notice); }) {}
 
   int run() {
-    snapshot_ = open_source(options_, stores_, console_, stop_);
-    wal_watch_ = std::make_unique<WalWatch>(*snapshot_, console_);
+    open();
+    if (options_.target.empty()) return check_archive();
     connect();
-    choose_basis();
+    archive_ ? choose_archive() : choose_basis();
     // Before anything is compared: what another repair does meanwhile would be done twice.
     if (options_.repair) {
       retries_.run([&] { repair_lock_.emplace(endpoint_.conninfo, report_.tables); });
@@ -75,13 +77,52 @@ class Verification {
  private:
   [[nodiscard]] Connection& primary() const { return *connections_.front(); }
 
+  void open() {
+    if (!is_archive(options_.source)) {
+      if (options_.target.empty())
+        throw Error(Fault::usage, "TARGET is required", "see sluice verify --help");
+      snapshot_ = open_source(options_, stores_, console_, stop_);
+      wal_watch_ = std::make_unique<WalWatch>(*snapshot_, console_);
+      report_.source_path = snapshot_->path().string();
+      report_.source_fingerprint = snapshot_->fingerprint();
+      return;
+    }
+    if (options_.repair) {
+      throw Error(Fault::usage, "--repair takes rows from a SQLite file, and the source is an archive",
+                  "compare without it; sluice restore --restart loads the archive again");
+    }
+    archive_.emplace(open_archive(source_path(options_.source)));
+    report_.source_path = archive_->path.string();
+    report_.source_fingerprint = archive_->fingerprint;
+    report_.from_archive = true;
+  }
+
+  // The archive alone: every row of it against its manifest.
+  int check_archive() {
+    if (options_.json) {
+      throw Error(Fault::usage, "--json is for the comparison with a TARGET",
+                  "leave it out, or name the target");
+    }
+    const std::vector<TablePlan> tables = selected_of_archive();
+    console_.begin_phase();
+    ArchiveScanOptions scan;
+    scan.lanes = options_.jobs;
+    const auto leaves = scan_archive(*archive_->archive, tables, scan, console_, stop_);
+    console_.end_phase();
+    if (!leaves) throw_interrupted();
+    std::uint64_t rows = 0;
+    for (const TableLeaves& table : *leaves) rows += table.total().rows;
+    std::cout << fmt::format("the archive is whole: {} in {}, root {}\n", counted(rows, "row"),
+                             counted(tables.size(), "table"), to_hex(archive_->archive->manifest().root))
+              << std::flush;
+    return 0;
+  }
+
   void connect() {
     endpoint_ = open_target(options_.target, LocalTarget::must_exist);
     // Not tried again: a wrong address should be known at once.
     connect_lanes(connections_, endpoint_.conninfo, 1, console_);
     retries_.run([&] { check_readable(primary()); });
-    report_.source_path = snapshot_->path().string();
-    report_.source_fingerprint = snapshot_->fingerprint();
     report_.target_database = primary().database();
     report_.target_schema = options_.schema;
     report_.server_version = primary().server_version();
@@ -108,19 +149,54 @@ class Verification {
     }
     tables_from_ledger_ = report_.tables.size();
     if (!scanned.empty()) plan_from_target(scanned);
+    refuse_findings(
+        tables_from_ledger_ > 0 || schema_elsewhere_.empty()
+            ? "lines in brackets belong into a file for --config; --tables and --exclude leave tables out"
+            : "this source was migrated into schema " + quote_identifier(schema_elsewhere_) + ": --schema " +
+                  quote_identifier(schema_elsewhere_));
+  }
+
+  void refuse_findings(const std::string& advice) {
     for (const Finding& finding : findings_)
       console_.note({.level = LogLevel::error, .message = describe(finding), .table = finding.table});
-    if (!findings_.empty()) {
-      throw Error(
-          Fault::target_refused,
-          fmt::format("{} must be settled before the first row is read",
-                      findings_.size() == 1 ? std::string("the finding above")
-                                            : fmt::format("the {} findings above", findings_.size())),
-          tables_from_ledger_ > 0 || schema_elsewhere_.empty()
-              ? "lines in brackets belong into a file for --config; --tables and --exclude leave tables out"
-              : "this source was migrated into schema " + quote_identifier(schema_elsewhere_) +
-                    ": --schema " + quote_identifier(schema_elsewhere_));
+    if (findings_.empty()) return;
+    throw Error(Fault::target_refused,
+                fmt::format("{} must be settled before the first row is read",
+                            findings_.size() == 1 ? std::string("the finding above")
+                                                  : fmt::format("the {} findings above", findings_.size())),
+                advice);
+  }
+
+  // As the archive has them, with its plan and its digests.
+  void choose_archive() {
+    existing_ = read_target_catalog(primary(), archive_->plan.schema, TargetUse::compare);
+    report_.target_schema = archive_->plan.schema;
+    for (TablePlan& table : selected_of_archive()) {
+      check_against_target(table);
+      const TableEntry& entry = archive_->archive->manifest().tables.at(static_cast<std::size_t>(table.id));
+      std::uint64_t rejected = 0;
+      for (const RangeEntry& range : entry.ranges) rejected += range.rows_rejected;
+      report_.runs.emplace_back();
+      report_.unfit.push_back(rejected);
+      report_.rejected.push_back(rejected);
+      report_.tables.push_back(std::move(table));
     }
+    refuse_findings("sluice restore loads the archive; --tables and --exclude leave tables out");
+  }
+
+  std::vector<TablePlan> selected_of_archive() const {
+    const auto matches = [](const std::vector<std::string>& patterns, const TablePlan& table) {
+      return std::any_of(patterns.begin(), patterns.end(),
+                         [&](const std::string& pattern) { return matches_pattern(pattern, table.source); });
+    };
+    std::vector<TablePlan> tables;
+    for (const TablePlan& table : archive_->plan.tables) {
+      const bool included = options_.include.empty() || matches(options_.include, table);
+      if (included && !matches(options_.exclude, table)) tables.push_back(table);
+    }
+    if (tables.empty())
+      throw Error(Fault::usage, "there is no table to compare", "see --tables and --exclude");
+    return tables;
   }
 
   PlanOptions plan_options(const TargetCatalog* existing) const {
@@ -248,15 +324,26 @@ class Verification {
 
   // Rows that the migration left out are missing, as they would be after a scan.
   void take_rejected_rows(const std::string& run_id, const TablePlan& plan, std::size_t table) {
-    std::uint64_t taken = 0;
+    const std::size_t before = unfit_rows_.size();
     read_failures(primary(), run_id, [&](std::string_view record) {
-      if (taken == options_.max_report) return;
-      const auto failure = nlohmann::ordered_json::parse(record, nullptr, false);
-      if (failure.is_discarded() || failure.value("table", "") != plan.source) return;
-      unfit_rows_.push_back({table, spaced_object(failure.value("key", nlohmann::ordered_json::object())),
-                             failure.value("column", ""), failure.value("reason", "")});
-      ++taken;
+      if (unfit_rows_.size() - before < options_.max_report) take_rejected_row(record, table, plan.source);
     });
+  }
+
+  // `source`: only of that table; empty: of whatever table it is.
+  void take_rejected_row(std::string_view record, std::size_t table, const std::string& source = {}) {
+    const auto failure = nlohmann::ordered_json::parse(record, nullptr, false);
+    if (!failure.is_object()) return;
+    // An archive may be a stranger's.
+    const auto text = [&](const char* key) {
+      const auto found = failure.find(key);
+      return found != failure.end() && found->is_string() ? found->get<std::string>() : std::string();
+    };
+    if (!source.empty() && text("table") != source) return;
+    const auto key = failure.find("key");
+    unfit_rows_.push_back({table,
+                           spaced_object(key == failure.end() ? nlohmann::ordered_json::object() : *key),
+                           text("column"), text("reason")});
   }
 
   // Whether the table is as it was loaded, as far as comparing needs it.
@@ -315,6 +402,7 @@ class Verification {
 
   // The digests of those tables that the ledger has none of.
   void take_source() {
+    if (archive_) return take_archive();
     if (tables_from_ledger_ == report_.tables.size()) return;
     const bool needs_sums = options_.verify == VerifyMode::server;
     const std::vector<TablePlan> tables(
@@ -330,6 +418,22 @@ class Verification {
       unfit_rows_.push_back(std::move(row));
     }
     server_sums_.resize(report_.tables.size(), needs_sums);
+  }
+
+  void take_archive() {
+    ArchiveScanOptions scan;
+    scan.server_hashes = options_.verify == VerifyMode::server;
+    scan.lanes = options_.jobs;
+    scan.each_reject = [&](std::size_t table, std::string_view record) {
+      // A record that is no record could be nested deeper than the stack is.
+      constexpr std::size_t kRecordBytesNamed = std::size_t{16} << 10;
+      if (record.size() > kRecordBytesNamed || unfit_rows_.size() >= options_.max_report) return;
+      take_rejected_row(record, table);
+    };
+    auto leaves = scan_archive(*archive_->archive, report_.tables, scan, console_, stop_);
+    if (!leaves) throw_interrupted();
+    leaves_ = std::move(*leaves);
+    server_sums_.resize(report_.tables.size(), scan.server_hashes);
   }
 
   void compare() {
@@ -431,7 +535,11 @@ class Verification {
     work.memory_bytes = options_.memory.digest_bytes;
     work.refused = std::move(refused);
     work.retries = &retries_;
-    if (any) {
+    if (any && archive_) {
+      std::optional<Differences> found = find_archive_differences(*archive_->archive, work, console_, stop_);
+      if (!found) throw_interrupted();
+      report_.differences = std::move(*found);
+    } else if (any) {
       finder_ = std::make_unique<DifferenceFinder>(std::move(work), console_, stop_);
       std::optional<Differences> found = finder_->find();
       if (!found) throw_interrupted();
@@ -498,21 +606,11 @@ class Verification {
     return any;
   }
 
-  // Rows that are put back refer to files, which may be gone as well.
-  void open_stores() {
-    for (const TablePlan& table : report_.tables) {
-      for (const OffloadPlan& offload : table.offloads) {
-        stores_.add(offload.store, [&](const std::string& uri) {
-          return open_store(uri, store_options(stop_, options_.retry_for));
-        });
-      }
-    }
-  }
-
   void repair() {
     std::vector<RepairNeeds> needs;
     if (!find_needs(needs)) return;
-    open_stores();
+    // Rows that are put back refer to files, which may be gone as well.
+    open_stores(report_.tables, store_options(stop_, options_.retry_for), stores_);
     found_.comparisons = report_.comparisons;
     found_.differences = report_.differences;
     found_.unnamed = report_.differences_unnamed;
@@ -721,7 +819,7 @@ class Verification {
   }
 
   int conclude() {
-    if (!snapshot_->unchanged()) {
+    if (snapshot_ && !snapshot_->unchanged()) {
       throw Error(Fault::source_changed,
                   "the source was overwritten while it was read, by something that ignores locks",
                   "copy it where nobody writes to it, and compare again");
@@ -766,6 +864,7 @@ class Verification {
   FileStores stores_;                                    // outlives the snapshot
   std::unique_ptr<Snapshot> snapshot_;
   std::unique_ptr<WalWatch> wal_watch_;
+  std::optional<OpenedArchive> archive_;  // in place of both
   std::vector<std::unique_ptr<Connection>>
       connections_;  // to the target; the first is used between the phases
   std::vector<std::unique_ptr<Connection>> replicas_;

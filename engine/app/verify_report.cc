@@ -75,6 +75,7 @@ std::string verdict_of(const TableComparison& comparison) {
 std::string_view basis_of(const VerifyReport& report) {
   const bool any_scanned =
       std::any_of(report.runs.begin(), report.runs.end(), [](const std::string& run) { return run.empty(); });
+  if (report.from_archive) return "archive";
   if (report.runs_began.empty()) return "scan";
   return any_scanned ? "mixed" : "ledger";
 }

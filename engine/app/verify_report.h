@@ -4,8 +4,9 @@
 //
 //   {"status": "equal" | "hashed" | "sampled" | "counted" | "repaired" | "different", "exit_status": 0,
 //   "root": "<hex>",
-//    "basis": "ledger" | "scan" | "mixed", "sluice_version": "...", "source": {...}, "target": {...},
-//    "tables": [{"source": "...", "schema": "...", "target": "...", "run": "<uuid>", "level": "full", "note":
+//    "basis": "ledger" | "scan" | "mixed" | "archive", "sluice_version": "...", "source": {...}, "target":
+//    {...}, "tables": [{"source": "...", "schema": "...", "target": "...", "run": "<uuid>", "level": "full",
+//    "note":
 //    "...",
 //                "equal": true, "rows_source": 0, "rows_target": 0, "leaves": 0, "leaves_read": 0,
 //                "leaves_differing": 0, "missing": 0, "mismatch": 0, "extraneous": 0, "unfit": 0,
@@ -42,6 +43,7 @@ struct RepairOutcome {
 };
 
 struct VerifyReport {
+  bool from_archive = false;
   std::string source_path;
   std::string source_fingerprint;
   std::string target_database;

@@ -1,5 +1,7 @@
 #include "engine/load/load_range.h"
 
+#include <utility>
+
 #include "engine/model/error.h"
 #include "engine/model/thread_time.h"
 
@@ -10,8 +12,6 @@ namespace {
 void advance(std::atomic<std::uint64_t>& counter, std::uint64_t by) {
   counter.store(counter.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
 }
-
-constexpr std::uint64_t kRowsPerMeterTick = 1024;
 
 }  // namespace
 
@@ -33,13 +33,11 @@ std::optional<RangeSeal> load_range(Lane& lane, const RangeTask& task, Claim cla
       advance(lane.meter->bytes, writer->bytes() - bytes_before);
       bytes_before = writer->bytes();
     };
-    while (const std::optional<Row> row = scan->next()) {
-      writer->write(*row);
-      if (++rows % kRowsPerMeterTick == 0) tick(kRowsPerMeterTick);
-    }
+    std::uint64_t rows_before = 0;
+    while (scan->deliver(*writer, rows)) tick(rows - std::exchange(rows_before, rows));
     RangeSeal seal = writer->seal();  // rows, ledger row, COMMIT: all or nothing
     seal.blocked_seconds += blocked_at_first;
-    advance(lane.meter->rows, rows % kRowsPerMeterTick);
+    advance(lane.meter->rows, rows - rows_before);
     advance(lane.meter->bytes, seal.bytes - bytes_before);
     return seal;
   } catch (Error& error) {

@@ -22,14 +22,19 @@ std::size_t require_compressed(std::size_t result) {
   throw Error(Fault::internal, std::string("zstd refuses to compress: ") + ZSTD_getErrorName(result));
 }
 
+constexpr std::uint64_t kWindowMax = std::uint64_t{1} << static_cast<unsigned>(kZstdWindowLogMax);
+
+[[noreturn]] void refuse_window() {
+  refuse_frame("a zstd frame asks for a window of more than " + std::to_string(kWindowMax >> 20U) + " MiB");
+}
+
 std::size_t require_decompressed(std::size_t result) {
   if (ZSTD_isError(result) == 0) return result;
   switch (ZSTD_getErrorCode(result)) {
     case ZSTD_error_memory_allocation:
       throw std::bad_alloc();
     case ZSTD_error_frameParameter_windowTooLarge:
-      refuse_frame("a zstd frame asks for a window of more than " +
-                   std::to_string((1U << static_cast<unsigned>(kZstdWindowLogMax)) >> 20U) + " MiB");
+      refuse_window();
     default:
       refuse_frame(std::string("a zstd frame is damaged: ") + ZSTD_getErrorName(result));
   }
@@ -44,6 +49,16 @@ void require_content_size(std::uint64_t said, std::uint64_t expected) {
                          std::to_string(expected));
 }
 
+// RFC 8878, 3.1.1.1. REQUIRES: begins with a frame that has its content size, so the header is complete.
+void require_window(std::span<const std::byte> frame) {
+  constexpr std::size_t kDescriptor = 4;  // after the magic number
+  const bool single_segment = (frame[kDescriptor] & std::byte{0x20}) != std::byte{0};
+  if (single_segment) return;  // the window is the content
+  const auto window = std::to_integer<unsigned>(frame[kDescriptor + 1]);
+  const std::uint64_t base = std::uint64_t{1} << (10 + (window >> 3U));
+  if (base + base / 8 * (window & 7U) > kWindowMax) refuse_window();
+}
+
 }  // namespace
 
 void ZstdCompressor::Free::operator()(ZSTD_CCtx_s* context) const noexcept { ZSTD_freeCCtx(context); }
@@ -54,6 +69,11 @@ ZstdCompressor::ZstdCompressor(int level) : context_(ZSTD_createCCtx()) {
   require_compressed(ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_compressionLevel, level));
   require_compressed(ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_checksumFlag, 1));
   require_compressed(ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_contentSizeFlag, 1));
+  // The highest levels would take more. 0 keeps what the level says.
+  const ZSTD_bounds levels = ZSTD_cParam_getBounds(ZSTD_c_compressionLevel);
+  if (level > levels.upperBound - 3) {
+    require_compressed(ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_windowLog, kZstdWindowLogMax));
+  }
 }
 
 void ZstdCompressor::compress(std::span<const std::byte> content, std::vector<std::byte>& out) {
@@ -103,10 +123,25 @@ void ZstdDecompressor::decompress(std::span<const std::byte> frame, std::uint64_
                                   std::vector<std::byte>& content) {
   content.clear();
   require_content_size(ZSTD_getFrameContentSize(frame.data(), frame.size()), content_bytes);
-  begin(content_bytes);
-  content.reserve(content_bytes);
-  add(frame, content);
-  finish();
+  content.resize(content_bytes);
+  try {
+    decompress(frame, content);
+  } catch (const Error&) {
+    content.clear();
+    throw;
+  }
+}
+
+void ZstdDecompressor::decompress(std::span<const std::byte> frame, std::span<std::byte> content) {
+  require_content_size(ZSTD_getFrameContentSize(frame.data(), frame.size()), content.size());
+  require_window(frame);
+  if (require_decompressed(ZSTD_findFrameCompressedSize(frame.data(), frame.size())) != frame.size()) {
+    refuse_frame("something follows a zstd frame where nothing should");
+  }
+  // In one piece, so that no window is needed beside the content itself.
+  const std::size_t written = require_decompressed(
+      ZSTD_decompressDCtx(context_.get(), content.data(), content.size(), frame.data(), frame.size()));
+  if (written != content.size()) refuse_frame("a zstd frame holds less than it says");
 }
 
 void ZstdDecompressor::begin(std::uint64_t content_bytes) {

@@ -54,6 +54,8 @@ class ZstdDecompressor {
   // no more memory than that is taken.
   void decompress(std::span<const std::byte> frame, std::uint64_t content_bytes,
                   std::vector<std::byte>& content);
+  // The same into memory that has exactly the size of the content. When it throws, rubbish may be there.
+  void decompress(std::span<const std::byte> frame, std::span<std::byte> content);
 
   // The same piece by piece, for a frame of any size within the window: begin(), then add() for all of its
   // bytes, each of which appends what it yields, then finish(). Not more than `content_bytes` come out.

@@ -10,11 +10,12 @@
 #include "io/postgres/copy_stream.h"
 #include "io/postgres/file_column.h"
 #include "io/postgres/ledger.h"
-#include "io/postgres/reject_record.h"
+#include "io/wire/reject_record.h"
 #include "io/wire/row_encoder.h"
 #include "verify/leaves.h"
 #include "verify/row_digest.h"
 #include "verify/server_hash.h"
+#include "verify/tuple_digester.h"
 
 namespace sluice {
 namespace {
@@ -96,7 +97,6 @@ class PostgresWriter final : public RangeWriter {
         transaction_(std::move(transaction)),
         sent_columns_(sluice::sent_columns(plan_)),
         has_generated_(sent_columns_ < plan_.columns.size()),
-        encoder_(plan_),
         digester_(plan_),
         buffer_(buffer) {
     if (options.server_sums && why_no_server_hash(plan_).empty()) server_.emplace(plan_);
@@ -109,10 +109,12 @@ class PostgresWriter final : public RangeWriter {
 
   void write(Row row) override {
     ++seal_.rows_read;
-    if (encoder_.has_apart(row)) [[unlikely]]
+    if (!encoder_) [[unlikely]]
+      encoder_.emplace(plan_);
+    if (encoder_->has_apart(row)) [[unlikely]]
       return write_apart(row);
     const std::size_t start = buffer_.size();
-    if (!encoder_.encode(row, buffer_)) [[unlikely]] {
+    if (!encoder_->encode(row, buffer_)) [[unlikely]] {
       reject(row);
       return;
     }
@@ -125,6 +127,42 @@ class PostgresWriter final : public RangeWriter {
     if (buffer_.size() >= options_.send_bytes) send();
   }
 
+  void write_tuple(std::span<const std::byte> tuple) override {
+    ++seal_.rows_read;
+    const std::size_t start = buffer_.size();
+    digester_.add(tuple, digest_of_row(tuple), server_ ? server_->hash(tuple) : 0);
+    buffer_.append(tuple);
+    if (has_generated_) drop_generated(start);
+    ++seal_.rows_loaded;
+    if (buffer_.size() >= options_.send_bytes) send();
+  }
+
+  void write_tuple(TuplePieces& tuple) override {
+    // The server's hash and the cut before the generated columns take the row in one piece.
+    if (server_ || has_generated_) {
+      Buffer whole;
+      for (auto piece = tuple.next(); !piece.empty(); piece = tuple.next()) whole.append(piece);
+      return write_tuple(whole.span());
+    }
+    ++seal_.rows_read;
+    send();
+    TupleDigester row(plan_);
+    for (auto piece = tuple.next(); !piece.empty(); piece = tuple.next()) {
+      row.add(piece);
+      copy_->write(piece);
+      seal_.bytes += piece.size();
+    }
+    digester_.add(row.key_tuple(), row.digest());
+    ++seal_.rows_loaded;
+  }
+
+  void write_reject(std::uint64_t row, std::string_view record) override {
+    ++seal_.rows_read;
+    reject(row, record);
+  }
+
+  void expect(const RangeExpectation& expected) override { expected_ = expected; }
+
   [[nodiscard]] std::uint64_t bytes() const override { return seal_.bytes; }
 
   RangeSeal seal() override {
@@ -133,6 +171,10 @@ class PostgresWriter final : public RangeWriter {
     std::optional<AddOffCore> blocked(std::in_place, seal_.blocked_seconds);
     store_rejects();
     seal_.digest = digester_.finish();
+    if (expected_) {
+      const std::string wrong = why_unexpected(seal_, *expected_);
+      if (!wrong.empty()) throw Error(Fault::source_unreadable, std::string(expected_->name) + ": " + wrong);
+    }
     assert(seal_.digest.total.rows == seal_.rows_loaded);
     assert(seal_.rows_read == seal_.rows_loaded + seal_.rows_rejected);
     seal_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
@@ -169,7 +211,7 @@ class PostgresWriter final : public RangeWriter {
   // copy of them. All of the row is checked before its first byte is sent.
   void write_apart(Row row) {
     const std::size_t start = buffer_.size();
-    if (!encoder_.encode_apart(row, buffer_, apart_)) {
+    if (!encoder_->encode_apart(row, buffer_, apart_)) {
       reject(row);
       return;
     }
@@ -224,8 +266,10 @@ class PostgresWriter final : public RangeWriter {
     rows_in_finished_copies_ = seal_.rows_loaded;
   }
 
-  void reject(Row row) {
-    append_failure(reject_record(plan_, row, encoder_.reject()));
+  void reject(Row row) { reject(seal_.rows_read, reject_record(plan_, row, encoder_->reject())); }
+
+  void reject(std::uint64_t row, std::string_view record) {
+    append_failure(row, record);
     ++seal_.rows_rejected;
     if (rejects_.size() >= options_.reject_bytes_max) {
       finish_copy();
@@ -234,7 +278,7 @@ class PostgresWriter final : public RangeWriter {
     }
   }
 
-  void append_failure(const std::string& record) {
+  void append_failure(std::uint64_t row, std::string_view record) {
     rejects_.put_int16(5);
     append_run_id(rejects_, run_id_);
     rejects_.put_int32(4);
@@ -242,7 +286,7 @@ class PostgresWriter final : public RangeWriter {
     rejects_.put_int32(4);
     rejects_.put_int32(static_cast<std::int32_t>(seal_.number));
     rejects_.put_int32(8);
-    rejects_.put_int64(static_cast<std::int64_t>(seal_.rows_read));
+    rejects_.put_int64(static_cast<std::int64_t>(row));
     rejects_.put_int32(static_cast<std::int32_t>(record.size()));
     rejects_.append(record);
   }
@@ -268,11 +312,12 @@ class PostgresWriter final : public RangeWriter {
   std::optional<CopyStream> copy_;
   const std::size_t sent_columns_;
   const bool has_generated_;
-  RowEncoder encoder_;
+  std::optional<RowEncoder> encoder_;  // made for the first row of cells
   RangeDigester digester_;
   std::optional<ServerHasher> server_;
   Buffer& buffer_;
   std::vector<CellApart> apart_;
+  std::optional<RangeExpectation> expected_;
   Buffer rejects_;
   RangeSeal seal_;
   std::uint64_t rows_in_finished_copies_ = 0;

@@ -84,6 +84,8 @@ TEST_F(OptionsTest, HelpIsAsInTheGoldenFiles) {
   expect_golden("help_inspect.txt", help_of({"inspect", "--help"}));
   expect_golden("help_plan.txt", help_of({"plan", "--help"}));
   expect_golden("help_verify.txt", help_of({"verify", "--help"}));
+  expect_golden("help_export.txt", help_of({"export", "--help"}));
+  expect_golden("help_restore.txt", help_of({"restore", "--help"}));
   expect_golden("help_status.txt", help_of({"status", "--help"}));
 }
 
@@ -97,6 +99,8 @@ TEST_F(OptionsTest, HelpLinesFitATerminal) {
                             {"inspect", "--help"},
                             {"plan", "--help"},
                             {"verify", "--help"},
+                            {"export", "--help"},
+                            {"restore", "--help"},
                             {"status", "--help"}}) {
     std::istringstream help(help_of(words));
     for (std::string line; std::getline(help, line);) EXPECT_LE(line.size(), 110u) << line;

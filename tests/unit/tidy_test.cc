@@ -75,7 +75,7 @@ const std::vector<QuotedElsewhere> kQuotedElsewhere = {
     {"engine/plan/mapping.cc", "return string +"},      // a key of TOML
     {"engine/translate/fragment.cc", "hex_of(bytes)"},  // hex digits
     {"io/postgres/local_server.cc", ""},                // words for a shell, libpq and a configuration file
-    {"io/postgres/reject_record.cc", "rowid"},          // JSON
+    {"io/wire/reject_record.cc", "rowid"},              // JSON
 };
 
 // Written so that this file passes its own test.

@@ -1,4 +1,4 @@
-#include "io/postgres/reject_record.h"
+#include "io/wire/reject_record.h"
 
 #include <array>
 #include <charconv>
