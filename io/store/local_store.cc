@@ -14,6 +14,7 @@
 #include <random>
 #include <set>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -34,6 +35,9 @@ constexpr std::uint64_t kWritebackBytes = std::uint64_t{8} << 20;
 
 // A batch makes durable what it holds when it is so much, however few the files are.
 constexpr std::uint64_t kPendingBytes = std::uint64_t{256} << 20;
+
+// Threads that wait for the disk when a batch is made durable.
+constexpr std::size_t kSyncsTogether = 8;
 
 constexpr std::size_t kReadBytes = std::size_t{256} << 10;
 
@@ -103,6 +107,31 @@ bool fsync_all(int file) {
     if (errno != EINTR) return false;
   }
   return true;
+}
+
+struct SyncFailure {
+  std::size_t index = 0;
+  int error = 0;
+};
+
+// sync(0) to sync(count - 1), which return 0 or an errno, several at a time. Each waits for the disk and does
+// nothing else; those that wait together share one flush of its cache and one writing of the journal.
+std::optional<SyncFailure> sync_together(std::size_t count, const std::function<int(std::size_t)>& sync) {
+  std::vector<int> errors(count);
+  std::atomic<std::size_t> next = 0;
+  const auto work = [&] {
+    for (std::size_t i = next++; i < count; i = next++) errors[i] = sync(i);
+  };
+  std::vector<std::thread> helpers;
+  try {
+    while (helpers.size() + 1 < std::min(count, kSyncsTogether)) helpers.emplace_back(work);
+  } catch (const std::system_error&) {  // no more threads: then with fewer
+  }
+  work();
+  for (std::thread& helper : helpers) helper.join();
+  const auto failed = std::find_if(errors.begin(), errors.end(), [](int error) { return error != 0; });
+  if (failed == errors.end()) return std::nullopt;
+  return SyncFailure{static_cast<std::size_t>(failed - errors.begin()), *failed};
 }
 
 struct CloseFolder {
@@ -188,7 +217,7 @@ class LocalBatch : public FileBatch {
     name_pending();
     sound_ = false;  // a second fsync() of what could not be written says that all is well
     sync_folders();
-    for (const Existing& existing : existing_) make_sure_of(existing);
+    make_sure_of_existing();
     sound_ = true;
     existing_.clear();
     put_names_.clear();
@@ -281,15 +310,30 @@ class LocalBatch : public FileBatch {
     if (!sound_) throw Error(Fault::store, store_.uri() + ": these files could not be put before");
   }
 
+  // The data are on the disk, if the file system can tell; nothing that they need to be found.
+  void await_data(const Pending& pending) const {
+    constexpr unsigned kAll =
+        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    if (::sync_file_range(pending.file.get(), 0, 0, kAll) == 0) return;
+    // An error is told once: fsync() would not tell it again.
+    if (errno == EIO || errno == ENOSPC || errno == EDQUOT) {
+      store_.fail("cannot write " + pending.name.text() + " to the disk", errno);
+    }
+  }
+
   // All that was written is on the disk and gets its name. Where one fails, all that have none yet are gone.
   void name_pending() {
     if (pending_.empty()) return;
     sound_ = false;
     try {
-      // First all, and then the names: the journal is written once for all of them.
-      for (const Pending& pending : pending_) {
-        if (!fsync_all(pending.file.get()))
-          store_.fail("cannot write " + pending.name.text() + " to the disk", errno);
+      // First all of the data, then what the file system notes about it, and then the names: so the journal
+      // is written once or twice for all of them. A file whose data were still on their way would cost a
+      // writing of its own, and there are many.
+      for (const Pending& pending : pending_) await_data(pending);
+      const auto failed = sync_together(
+          pending_.size(), [&](std::size_t i) { return fsync_all(pending_[i].file.get()) ? 0 : errno; });
+      if (failed) {
+        store_.fail("cannot write " + pending_[failed->index].name.text() + " to the disk", failed->error);
       }
       for (Pending& pending : pending_) {
         give_name(pending);
@@ -327,37 +371,43 @@ class LocalBatch : public FileBatch {
 
   // The names are on the disk, and so are those that others have given and perhaps not yet written.
   void sync_folders() {
-    bool new_folder = false;
+    std::vector<std::size_t> folders;
     for (std::size_t index = 0; index < touched_.size(); ++index) {
-      if (!touched_[index]) continue;
-      const Descriptor folder = store_.open_fan_out(fan_out_of(index), LocalStore::Make::no);
-      if (!folder) store_.fail("cannot open " + fan_out_of(index), ENOENT);
-      if (!fsync_all(folder.get())) store_.fail("cannot write " + fan_out_of(index) + " to the disk", errno);
-      if (!store_.fan_out_durable_[index]) new_folder = true;
+      if (touched_[index]) folders.push_back(index);
     }
+    const auto failed = sync_together(folders.size(), [&](std::size_t i) {
+      const Descriptor folder =
+          open_beneath(store_.root_.get(), fan_out_of(folders[i]), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+      return folder && fsync_all(folder.get()) ? 0 : errno;
+    });
+    if (failed) {
+      store_.fail("cannot write " + fan_out_of(folders[failed->index]) + " to the disk", failed->error);
+    }
+    const bool new_folder = std::any_of(folders.begin(), folders.end(),
+                                        [&](std::size_t index) { return !store_.fan_out_durable_[index]; });
     if (new_folder) {
       if (!fsync_all(store_.root_.get())) store_.fail("cannot write the folder to the disk", errno);
-      for (std::size_t index = 0; index < touched_.size(); ++index) {
-        if (touched_[index]) store_.fan_out_durable_[index] = true;
-      }
+      for (const std::size_t index : folders) store_.fan_out_durable_[index] = true;
     }
     touched_.reset();
   }
 
-  // It is still there, and on the disk, even if another program has copied it here a moment ago.
-  void make_sure_of(const Existing& existing) {
-    const Descriptor file = open_beneath(store_.root_.get(), existing.name.text(), O_RDONLY | O_NONBLOCK);
-    struct stat found {};
-    if (!file || ::fstat(file.get(), &found) != 0) store_.fail("cannot open " + existing.name.text(), errno);
-    if (!S_ISREG(found.st_mode) || static_cast<std::uint64_t>(found.st_size) != existing.bytes) {
-      store_.fail(existing.name.text() + " has changed meanwhile", ENOENT);
-    }
-    const auto birth = birth_of(file.get());
-    if (birth && system_clock::now() - *birth > kSurelyWritten && *birth <= system_clock::now()) return;
-    // Not fsync(): whether its time survives a crash does not matter.
-    if (::fdatasync(file.get()) != 0) {
-      store_.fail("cannot write " + existing.name.text() + " to the disk", errno);
-    }
+  // They are still there, and on the disk, even if another program has copied them here a moment ago.
+  void make_sure_of_existing() const {
+    const auto failed = sync_together(existing_.size(), [&](std::size_t i) {
+      const Descriptor file =
+          open_beneath(store_.root_.get(), existing_[i].name.text(), O_RDONLY | O_NONBLOCK);
+      struct stat found {};
+      if (!file || ::fstat(file.get(), &found) != 0) return errno;
+      if (!S_ISREG(found.st_mode) || static_cast<std::uint64_t>(found.st_size) != existing_[i].bytes)
+        return ENOENT;
+      const auto birth = birth_of(file.get());
+      if (birth && *birth <= system_clock::now() && system_clock::now() - *birth > kSurelyWritten) return 0;
+      // Not fsync(): whether its time survives a crash does not matter.
+      return ::fdatasync(file.get()) == 0 ? 0 : errno;
+    });
+    if (failed)
+      store_.fail("cannot find " + existing_[failed->index].name.text() + " any more", failed->error);
   }
 
   void drop_pending() noexcept {

@@ -30,7 +30,7 @@ class LocalStore : public FileStore {
   void check() override;
 
   // A batch has at most kOpenFiles files open. The longer a batch is before it is settled, the fewer times
-  // the disk is waited for. It must not outlive the store.
+  // the disk is waited for; a few threads of its own wait together then. It must not outlive the store.
   [[nodiscard]] std::unique_ptr<FileBatch> begin_batch() override;
   static constexpr std::size_t kOpenFiles = 64;
 

@@ -133,8 +133,9 @@ std::optional<TimePoint> moment(std::optional<int> year, std::optional<int> mont
                                 std::optional<int> hour, std::optional<int> minute,
                                 std::optional<int> second) {
   if (!year || !month || !day || !hour || !minute || !second) return std::nullopt;
-  if (*year < 1970 || *month < 1 || *month > 12 || *day < 1 || *day > 31 || *hour > 23 || *minute > 59 ||
-      *second > 60) {
+  // A clock of nanoseconds ends in 2262.
+  if (*year < 1970 || *year > 2200 || *month < 1 || *month > 12 || *day < 1 || *day > 31 || *hour > 23 ||
+      *minute > 59 || *second > 60) {
     return std::nullopt;
   }
   std::tm parts{};

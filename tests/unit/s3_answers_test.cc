@@ -155,14 +155,15 @@ TEST(S3Answers, Times) {
   const auto seconds = [](const auto& time) { return std::chrono::system_clock::to_time_t(time.value()); };
   EXPECT_EQ(seconds(parse_iso_time("2009-10-12T17:50:30.123456Z")), 1255369830);
   EXPECT_EQ(seconds(parse_http_time("Mon, 12 Oct 2009 17:50:30 GMT")), 1255369830);
-  for (const std::string text : {"", "2009-10-12", "2009-10-12T17:50:30", "2009-13-12T17:50:30Z",
-                                 "2009-10-12 17:50:30Z", "2009-10-12T17:50:30+01:00", "2009-10-12T25:50:30Z",
-                                 "aaaa-10-12T17:50:30Z", "1969-10-12T17:50:30Z"}) {
+  for (const std::string text :
+       {"", "2009-10-12", "2009-10-12T17:50:30", "2009-13-12T17:50:30Z", "2009-10-12 17:50:30Z",
+        "2009-10-12T17:50:30+01:00", "2009-10-12T25:50:30Z", "aaaa-10-12T17:50:30Z", "1969-10-12T17:50:30Z",
+        "2263-10-12T17:50:30Z", "9999-12-31T23:59:59Z"}) {
     EXPECT_EQ(parse_iso_time(text), std::nullopt) << text;
   }
   for (const std::string text :
        {"", "Mon, 12 Foo 2009 17:50:30 GMT", "Mon, 12 Oct 2009 17:50:30 CET", "Mon, xx Oct 2009 17:50:30 GMT",
-        "Monday, 12-Oct-09 17:50:30 GMT", "Mon, 12 anF 2009 17:50:30 GMT"}) {
+        "Monday, 12-Oct-09 17:50:30 GMT", "Mon, 12 anF 2009 17:50:30 GMT", "Fri, 31 Dec 9999 23:59:59 GMT"}) {
     EXPECT_EQ(parse_http_time(text), std::nullopt) << text;
   }
 }
