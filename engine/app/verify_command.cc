@@ -339,7 +339,8 @@ class Verification {
     work.server_sums = server_sums_;
     const std::string position =
         options_.replicas.empty() ? std::string() : retries_.run([&] { return flushed_position(primary()); });
-    work.connections = retries_.run([&] { return lanes_of_all_targets(position); });
+    // As with the first connection: a wrong address should be known at once.
+    work.connections = lanes_of_all_targets(position);
     work.retries = &retries_;
     if (!replicas_.empty()) {
       work.before_reading_again = [this, position, lanes = work.connections](std::size_t lane) {
@@ -372,7 +373,6 @@ class Verification {
   std::vector<Connection*> lanes_of_all_targets(const std::string& position) {
     const std::vector<Connection*> lanes = own_lanes();
     if (options_.replicas.empty()) return lanes;
-    replicas_.clear();
     std::vector<std::string> conninfos;
     for (const std::string& replica : options_.replicas) {
       conninfos.push_back(open_target(replica, LocalTarget::must_exist).conninfo);
