@@ -444,7 +444,7 @@ class Verification {
     work.server_sums = server_sums_;
     const std::string position =
         options_.replicas.empty() ? std::string() : retries_.run([&] { return flushed_position(primary()); });
-    work.connections = retries_.run([&] { return lanes_of_all_targets(position); });
+    work.connections = lanes_of_all_targets(position);
     work.retries = &retries_;
     if (!replicas_.empty()) {
       work.before_reading_again = [this, position, lanes = work.connections](std::size_t lane) {
@@ -477,14 +477,17 @@ class Verification {
   std::vector<Connection*> lanes_of_all_targets(const std::string& position) {
     const std::vector<Connection*> lanes = own_lanes();
     if (options_.replicas.empty()) return lanes;
-    replicas_.clear();
     std::vector<std::string> conninfos;
     for (const std::string& replica : options_.replicas) {
       conninfos.push_back(open_target(replica, LocalTarget::must_exist).conninfo);
+      // As with the primary, the first connection is not tried again.
       replicas_.push_back(std::make_unique<Connection>(conninfos.back()));
-      warn_of_plain_text(*replicas_.back(), console_);
-      check_readable(*replicas_.back());
-      wait_for_replay(*replicas_.back(), primary(), position, options_.replica_wait_seconds);
+      Connection& standby = *replicas_.back();
+      warn_of_plain_text(standby, console_);
+      retries_.run([&] {
+        check_readable(standby);
+        wait_for_replay(standby, primary(), position, options_.replica_wait_seconds);
+      });
     }
     const std::size_t servers = conninfos.size() + 1;
     const std::size_t wanted = std::max(options_.jobs, servers);
@@ -496,7 +499,7 @@ class Verification {
         const std::size_t own = lane / servers;
         if (own < lanes.size()) spread.push_back(lanes[own]);
       } else {
-        replicas_.push_back(std::make_unique<Connection>(conninfos[server - 1]));
+        retries_.run([&] { replicas_.push_back(std::make_unique<Connection>(conninfos[server - 1])); });
         spread.push_back(replicas_.back().get());
       }
     }

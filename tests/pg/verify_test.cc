@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "support/command.h"
+#include "support/conditions.h"
+#include "support/directories.h"
 #include "support/query.h"
 #include "support/temporary_directory.h"
 #include "support/test_server.h"
@@ -591,6 +593,23 @@ TEST_F(Verify, SpreadsTheReadBackOverStandbys) {
                                   "SELECT sum(seq_scan + coalesce(idx_scan, 0)) FROM pg_stat_user_tables")),
             -1);
   EXPECT_EQ(verify({"--target", standby_target, "--repair"}).exit_status, 0);
+  // Sessions that the standby ends, some of them while they read, come back.
+  int tried_again = 0;
+  for (int transaction = 6; transaction < 18; ++transaction) {
+    CommandOptions options;
+    options.environment = {{"SLUICE_FAILPOINT", "after BEGIN:" + std::to_string(transaction) + ":stop"}};
+    RunningCommand running({binary_directory() + "/sluice_faults", "verify", source(), target_, "--target",
+                            standby_target, "--jobs", "2", "--retry-for", "30s"},
+                           options);
+    if (!wait_until([&] { return is_stopped(running.pid()) || !running.running(); })) break;
+    execute(
+        standby_target,
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = 'sluice'");
+    running.send(SIGCONT);
+    EXPECT_EQ(running.wait().exit_status, 0) << running.wait().err;
+    tried_again += contains(running.wait().err, "trying again in") ? 1 : 0;
+  }
+  EXPECT_GT(tried_again, 0);
   execute(standby_target, "SELECT pg_wal_replay_pause()");
   execute(target_, "UPDATE t SET n = n + 1 WHERE id = 7");
   expect_refusal(verify({"--target", standby_target, "--replica-wait", "1"}), 21, "has not replayed");
