@@ -1,6 +1,6 @@
 #pragma once
 // What a run tells the machines that watch it: --metrics-file, for the textfile collector of node_exporter.
-// The names are a contract: README.md, "Watching a run".
+// The names are a contract: engine/MANUAL.md, "Watch a run".
 
 #include <array>
 #include <atomic>

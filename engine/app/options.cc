@@ -734,7 +734,7 @@ Command parse_command_line(int argc, const char* const* argv) {
       "\n\n"
       "Exit status: 0 done and verified, 2 usage, 3 rows were rejected, 4 verification found differences,\n"
       "5 interrupted (the same command goes on), 10 source unreadable, 11 source changed, 20 target\n"
-      "refused, 21 target unavailable, 70 a bug.");
+      "refused, 21 target unavailable, 40 a file store failed, 70 a bug.");
 
   InspectOptions inspect;
   CLI::App* inspect_command = app.add_subcommand(

@@ -1,5 +1,5 @@
 #pragma once
-// What a comparison found, for people and for scripts. The keys of the JSON are a contract: README.md,
+// What a comparison found, for people and for scripts. The keys of the JSON are a contract: engine/MANUAL.md,
 // "Verify".
 //
 //   {"status": "equal" | "hashed" | "sampled" | "counted" | "repaired" | "different", "exit_status": 0,

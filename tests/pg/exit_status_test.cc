@@ -25,6 +25,7 @@
 #include "support/conditions.h"
 #include "support/directories.h"
 #include "support/query.h"
+#include "support/s3_stub.h"
 #include "support/small_disk.h"
 #include "support/temporary_directory.h"
 #include "support/test_server.h"
@@ -383,6 +384,39 @@ const std::vector<Case> kCases = {
        return result;
      }},
 
+    {40, "a store that is not there",
+     [](World& world) {
+       std::ofstream(world.folder() / "offload.toml") << "[tables.users.offload.name]\nstore = \"file://"
+                                                      << (world.folder() / "nowhere").string() << "\"\n";
+       return world.migrate({"--config", (world.folder() / "offload.toml").string()});
+     }},
+    {40, "a secret that is wrong",
+     [](World& world) {
+       const S3Stub stub;
+       world.call(stub.endpoint(), "http://S3");
+       world.options().environment = {{"AWS_ENDPOINT_URL", stub.endpoint()},
+                                      {"AWS_REGION", stub.options().region},
+                                      {"AWS_ACCESS_KEY_ID", stub.options().access_key_id},
+                                      {"AWS_SECRET_ACCESS_KEY", kPassword}};
+       world.migrate();
+       return world.run({sluice_program(), "offload", world.database(), "--table", "users", "--column",
+                         "name", "--store", "s3://bucket/files", "--progress", "none"});
+     }},
+    {40, "a disk that is full of files",
+     [](World& world) {
+       const SmallDisk disk(std::uint64_t{256} << 10);
+       world.call(disk.path(), "DISK");
+       world.migrate();
+       execute(world.database(),
+               "UPDATE users SET name = translate(encode(decode(repeat(md5(id::text), 200), 'hex'), "
+               "'base64'), E'\\n', '')");
+       CommandResult result = world.run({sluice_program(), "offload", world.database(), "--table", "users",
+                                         "--column", "name", "--store", "file://" + disk.path().string(),
+                                         "--progress", "none", "--jobs", "1", "--retry-for", "0"});
+       result.err = std::regex_replace(result.err, std::regex("[0-9a-f]{2}/[0-9a-f]{64}"), "NAME");
+       return result;
+     }},
+
     {70, "no memory",
      [](World& world) {
        // The row is larger than all that the process may have.
@@ -405,7 +439,7 @@ class ExitStatus : public ::testing::TestWithParam<Case> {};
 // and what to do next.
 TEST_P(ExitStatus, SaysWhatItMeans) {
   const Case& one = GetParam();
-  if (contains(one.name, "full disk") && !SmallDisk::available())
+  if ((contains(one.name, "full disk") || contains(one.name, "full of files")) && !SmallDisk::available())
     GTEST_SKIP() << "a tmpfs cannot be mounted here: that takes root";
   World world;
   const CommandResult result = one.run(world);

@@ -85,6 +85,7 @@ TEST_F(OptionsTest, HelpIsAsInTheGoldenFiles) {
   expect_golden("help_plan.txt", help_of({"plan", "--help"}));
   expect_golden("help_verify.txt", help_of({"verify", "--help"}));
   expect_golden("help_export.txt", help_of({"export", "--help"}));
+  expect_golden("help_offload.txt", help_of({"offload", "--help"}));
   expect_golden("help_restore.txt", help_of({"restore", "--help"}));
   expect_golden("help_status.txt", help_of({"status", "--help"}));
 }
