@@ -365,6 +365,39 @@ TEST_F(OptionsTest, WhatIsNotUnderstoodIsNamed) {
   }
 }
 
+TEST_F(OptionsTest, AnExportTakesWhatDecidesThePlanAndARestoreWhatDecidesTheRun) {
+  const std::string file =
+      config("level = 7\nindex-jobs = 3\nschema = \"app\"\nretry-for = \"0\"\njobs = 5\n");
+  const auto exported =
+      std::get<ExportOptions>(parsed({"export", "a.db", "dir", "--config", file, "--on-misfit", "reject"}));
+  EXPECT_EQ(exported.source, "a.db");
+  EXPECT_EQ(exported.archive, "dir");
+  EXPECT_EQ(exported.level, 7);
+  EXPECT_EQ(exported.schema, "app");
+  EXPECT_EQ(exported.jobs, 5u);
+  EXPECT_EQ(exported.mapping.on_misfit, MisfitPolicy::reject);
+  const auto restored = std::get<RestoreOptions>(parsed({"restore", "dir", "dbname=x", "--config", file}));
+  EXPECT_EQ(restored.source, "dir");
+  EXPECT_EQ(restored.target, "dbname=x");
+  EXPECT_EQ(restored.index_jobs, 3u);
+  EXPECT_EQ(restored.retry_for.count(), 0);
+  EXPECT_EQ(restored.jobs, 5u);
+  {
+    const Environment level("SLUICE_LEVEL", "3");
+    EXPECT_EQ(std::get<ExportOptions>(parsed({"export", "a.db", "dir"})).level, 3);
+  }
+  EXPECT_EQ(std::get<ExportOptions>(parsed({"export", "a.db", "dir"})).level, 1);
+  for (const char* level : {"0", "20", "-1", "x"}) {
+    EXPECT_TRUE(contains(refusal({"export", "a.db", "dir", "--level", level}), "level")) << level;
+  }
+  EXPECT_TRUE(contains(refusal({"export", "a.db"}), "ARCHIVE"));
+  EXPECT_TRUE(contains(refusal({"restore", "dir"}), "TARGET"));
+  EXPECT_TRUE(contains(refusal({"restore", "dir", ""}), "TARGET is empty"));
+  EXPECT_TRUE(contains(refusal({"export", "a.db", "dir", "--data-only"}), "--data-only"));
+  EXPECT_TRUE(contains(refusal({"restore", "dir", "dbname=x", "--on-misfit", "reject"}), "--on-misfit"));
+  EXPECT_TRUE(contains(refusal({"export", "a.db", "dir", "--memory-limit", "30MB"}), "one lane takes 37MiB"));
+}
+
 TEST_F(OptionsTest, ASampleIsANumberOfPercent) {
   for (const char* number : {"nan", "-nan", "0", "101", "inf", "some"}) {
     EXPECT_TRUE(contains(refusal({"verify", "a.db", "dbname=x", "--sample", number}), "sample")) << number;
