@@ -470,10 +470,12 @@ void apply_config(CLI::App& app, const CLI::App& program, const std::string& fil
     const auto others = program.get_subcommands([&](const CLI::App* command) {
       return command != &app && command->get_option_no_throw("--" + name) != nullptr;
     });
-    if (option == nullptr && !others.empty()) continue;
+    // A table is no value of any flag, whoever has it.
+    if (option == nullptr && !others.empty() && !node.is_table()) continue;
     if (option == nullptr || name == "config" || name == "help") {
-      refuse_config(file, key.source(),
-                    fmt::format("unknown key {}{}", name, did_you_mean(name, config_keys(program))));
+      const std::vector<std::string> known =
+          node.is_table() ? std::vector<std::string>{"tables"} : config_keys(program);
+      refuse_config(file, key.source(), fmt::format("unknown key {}{}", name, did_you_mean(name, known)));
     }
     if (option->count() > 0) continue;  // the command line or the environment said it already
     try {

@@ -86,6 +86,41 @@ void expect_refusal(const std::string& record) {
   }
 }
 
+TEST(PlanRecord, KeepsWhereFilesGo) {
+  std::mt19937_64 random(11);
+  TablePlan plan = random_plan(random);
+  plan.columns.resize(1);
+  plan.key_columns = {0};
+  plan.columns[0].role = OffloadRole::content;
+  ColumnPlan path;
+  path.target = "filePath";
+  path.place = 9;
+  path.role = OffloadRole::path;
+  plan.columns.push_back(path);
+  OffloadPlan offload;
+  offload.column = "data";
+  offload.place = 3;
+  offload.store = "s3://bucket/files";
+  offload.afterwards = OffloadedColumn::keep;
+  offload.text = {.data_uri = true, .line_breaks = true, .url_alphabet = true, .missing_padding = true};
+  offload.compress = true;
+  plan.offloads = {offload};
+  const std::string record = plan_record_of(plan);
+  const TablePlan read = read_plan_record(record);
+  EXPECT_EQ(read.offloads, plan.offloads);
+  ASSERT_EQ(read.columns.size(), 2U);
+  EXPECT_EQ(read.columns[0].role, OffloadRole::content);
+  EXPECT_EQ(read.columns[1].role, OffloadRole::path);
+  EXPECT_EQ(read.columns[1].target, "filePath");
+  const auto with = [&](const std::string& old, const std::string& now) {
+    std::string changed = record;
+    return changed.replace(changed.find(old), old.size(), now);
+  };
+  expect_refusal(with("\"role\":\"path\"", "\"role\":\"wrath\""));
+  expect_refusal(with("\"source\":\"keep\"", "\"source\":\"burn\""));
+  expect_refusal(with("\"offloads\":[{", "\"offloadz\":[{"));
+}
+
 TEST(PlanRecord, OfANewerSluiceIsRefusedAndNotGuessedAt) {
   std::mt19937_64 random(7);
   TablePlan plan = random_plan(random);
@@ -101,7 +136,7 @@ TEST(PlanRecord, OfANewerSluiceIsRefusedAndNotGuessedAt) {
     EXPECT_NE(at, std::string::npos) << old << " in " << record;
     return changed.replace(at, old.size(), now);
   };
-  expect_refusal(with("\"format\":1", "\"format\":2"));
+  expect_refusal(with("\"format\":1", "\"format\":3"));
   expect_refusal(with("\"type\":\"date\"", "\"type\":\"hyperdate\""));
   expect_refusal(with("\"epoch\":\"s\"", "\"epoch\":\"fortnights\""));
   expect_refusal(with("\"epoch\":\"s\"", "\"era\":\"s\""));
