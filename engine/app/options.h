@@ -48,6 +48,9 @@ struct PlanningOptions : CommonOptions {
   // What --memory-limit allows; its lanes are the jobs above, which it may have made fewer.
   MemoryBudget memory;
   std::size_t jobs_wanted = 0;
+  // Also without a limit: large rows of all lanes together take no more than one of them does. For commands
+  // whose memory should not depend on the number of lanes.
+  bool few_large_rows = false;
   std::uint64_t range_bytes = 0;  // 0: chosen from the size of the file
   std::vector<std::string> include;
   std::vector<std::string> exclude;
@@ -79,6 +82,8 @@ struct MigrateOptions : PlanningOptions {
 };
 
 struct ExportOptions : PlanningOptions {
+  ExportOptions() { few_large_rows = true; }
+
   std::string archive;  // the folder to write
   int level = 1;        // of zstd
 };

@@ -220,6 +220,15 @@ std::unique_ptr<PrivateCopy> copy_source(const PlanningOptions& options, Console
   return copy;
 }
 
+// Files are large, and their rows are small once they have left: then two lanes with a file each are not
+// worth the memory of two.
+bool moves_files(const Mapping& mapping) {
+  return std::any_of(mapping.tables.begin(), mapping.tables.end(),
+                     [](const TableMapping& table) { return !table.offloads.empty(); });
+}
+
+constexpr std::uint64_t kLargeRowsAtOnce = std::uint64_t{48} << 20;
+
 }  // namespace
 
 std::unique_ptr<Snapshot> open_source(const PlanningOptions& options, FileStores& stores, Console& console,
@@ -230,6 +239,10 @@ std::unique_ptr<Snapshot> open_source(const PlanningOptions& options, FileStores
     give_back_freed_memory();
     readers.memory = std::make_unique<LargeRowGate>(memory.large_row_bytes);
     readers.cache_bytes = memory.cache_bytes;
+  }
+  if (!memory.limited() && (options.few_large_rows || moves_files(options.mapping))) {
+    give_back_freed_memory();
+    readers.memory = std::make_unique<LargeRowGate>(kLargeRowsAtOnce);
   }
   if (options.jobs < options.jobs_wanted) {
     console.say(fmt::format("{} of {} lanes fit into --memory-limit", options.jobs, options.jobs_wanted));
