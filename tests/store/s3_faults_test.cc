@@ -263,6 +263,18 @@ TEST_F(S3Cuts, AnAnswerThatIsCutAtAnyByteIsNoticedAndReadOn) {
   EXPECT_GT(whole, 400U) << "the headers and 300 bytes";
 }
 
+TEST_F(S3Cuts, ARangeThatIsShorterThanAskedForIsNotTheEnd) {
+  S3StubOptions short_ranges;
+  short_ranges.range_bytes_max = 100;
+  S3Stub stub(short_ranges);
+  BytesContent content(random_bytes(random_, 1000));
+  stub.put_object(content.name().text(), text_of(content.bytes()));
+  S3Store store("bucket", "", options_for(stub));
+  stub.arm(S3Fault::cut_answer, 1, false);
+  EXPECT_EQ(read_file(store, content.name()), content.bytes());
+  EXPECT_GT(stub.requests().size(), 4U);
+}
+
 TEST_F(S3Cuts, AnAnswerToAPutThatIsCutAtAnyByteIsNotTakenForOne) {
   S3Store store("bucket", "", options_for(stub_));
   for (std::size_t cut = 0; cut < 220; cut += 3) {
