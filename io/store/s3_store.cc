@@ -148,6 +148,11 @@ class S3Batch : public FileBatch {
   struct Body {
     std::vector<std::byte> bytes;
   };
+  struct Wrong {
+    FileName name;
+    std::uint64_t bytes = 0;
+    std::string md5;  // of what it should be; empty where the ETag does not tell
+  };
 
   // After a failure nobody knows what of the rest has arrived, so nothing may say that all has.
   void guard(const std::function<void()>& action) {
@@ -245,7 +250,7 @@ class S3Batch : public FileBatch {
       if (objection.empty()) {
         wrong_.erase(name.text());
       } else if (is_new) {
-        wrong_.emplace(name.text(), name);
+        wrong_.insert_or_assign(name.text(), Wrong{name, body->bytes.size(), md5_of(body->bytes).hex});
       }
       return objection;
     };
@@ -260,10 +265,24 @@ class S3Batch : public FileBatch {
   }
 
   // What is known to be wrong must not be found under its name. What had been there before stays: rows may
-  // refer to it, and it may be the server's sums that are wrong.
+  // refer to it, and it may be the server's sums that are wrong. So does what somebody else has put right
+  // meanwhile. A file that was cut off on its way may still arrive; its sum went along.
   void clear_up() noexcept {
     calls_->cancel_all();
-    for (const auto& [_, name] : wrong_) delete_if_possible(name, {});
+    for (const auto& [text, wrong] : wrong_) {
+      try {
+        S3Call look = head(wrong.name);
+        look.last_wish = true;
+        const S3Answer there = calls_->perform(std::move(look));
+        if (!answered(there)) break;
+        const std::optional<std::string> stored = md5_of_etag(text_of(there, "etag"));
+        const bool still = there.fine() && (size_in(there) != wrong.bytes ||
+                                            (stored && !wrong.md5.empty() && *stored != wrong.md5));
+        if (still) delete_if_possible(wrong.name, {});
+      } catch (const std::exception&) {  // as below
+        break;
+      }
+    }
     wrong_.clear();
   }
 
@@ -295,7 +314,6 @@ class S3Batch : public FileBatch {
     if (!begun.fine()) throw calls_->error(store_.uri(), "cannot begin to put " + name.text(), begun);
     const std::string id = parse_upload_id(begun.http.body).value();
     try {
-      wait([] { return true; });  // others may have failed meanwhile
       const std::vector<std::string> etags = send_parts(name, id, content);
       complete(name, id, etags, content.size(), !same);
     } catch (...) {
@@ -383,7 +401,7 @@ class S3Batch : public FileBatch {
     };
     const S3Answer there = perform(std::move(look));
     if (there.fine()) return;
-    if (is_new && !there.refused.empty()) wrong_.emplace(name.text(), name);
+    if (is_new && !there.refused.empty()) wrong_.insert_or_assign(name.text(), Wrong{name, size, {}});
     throw calls_->error(store_.uri(), "cannot put " + name.text(), perhaps ? completed : there);
   }
 
@@ -403,10 +421,10 @@ class S3Batch : public FileBatch {
   S3Store& store_;
   const S3Options& options_;
   std::uint64_t bytes_under_way_ = 0;
-  std::set<std::string> put_names_;        // since the last settle()
-  std::map<std::string, FileName> wrong_;  // new, and stored with other bytes than ours
-  std::optional<Error> found_;             // by a call that ended
-  std::optional<Error> failure_;           // thrown once, and from then on
+  std::set<std::string> put_names_;     // since the last settle()
+  std::map<std::string, Wrong> wrong_;  // new, and stored with other bytes than ours
+  std::optional<Error> found_;          // by a call that ended
+  std::optional<Error> failure_;        // thrown once, and from then on
   std::uint64_t files_written_ = 0;
   std::uint64_t bytes_written_ = 0;
   S3Store::Loan calls_;  // last: what is under way refers to the rest

@@ -653,9 +653,9 @@ S3Stub::Answer S3Stub::on_object(const Request& request, const std::string& key,
     const std::size_t from = std::stoul(range.substr(6));
     if (from >= object.bytes.size()) return Answer::error(416, "InvalidRange");
     answer.status = 206;
-    answer.body = object.bytes.substr(from);
+    answer.body = object.bytes.substr(from, options_.range_bytes_max);
     answer.headers.emplace_back("Content-Range", "bytes " + std::to_string(from) + "-" +
-                                                     std::to_string(object.bytes.size() - 1) + "/" +
+                                                     std::to_string(from + answer.body.size() - 1) + "/" +
                                                      std::to_string(object.bytes.size()));
   }
   return answer;

@@ -51,7 +51,8 @@ struct S3StubOptions {
   std::string session_token{};   // empty: none is asked for
   std::size_t page_keys = 1000;  // of a list, at most
   bool only_first_list_version = false;
-  std::chrono::milliseconds delay{0};  // before each answer
+  std::size_t range_bytes_max = SIZE_MAX;  // an answer to a range has no more, as a server may choose
+  std::chrono::milliseconds delay{0};      // before each answer
 };
 
 struct S3StubObject {
