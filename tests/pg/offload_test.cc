@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <set>
 #include <sstream>
 #include <string>
@@ -318,6 +319,58 @@ TEST_F(Offload, IsRepairedWithItsFiles) {
   EXPECT_EQ(mended.exit_status, 0) << mended.err << mended.out;
   EXPECT_EQ(dangling("entry"), std::vector<std::string>()) << "the row came back, and its file with it";
   EXPECT_EQ(files().size(), 4U);
+}
+
+// Names and media types of files that somebody hostile chose: of traversal, control characters, long ones,
+// Unicode.
+constexpr const char* kHostile = R"py(
+import base64, sqlite3, sys
+parts = ['../../etc/passwd', '/etc/passwd', '..', '.', '', 'a/../../b', 'con', '-rf', '~root', '$(id)', '`id`', ';id', '|id',
+         'a\nb', 'a\rb', 'a\x01b', 'a\x7fb', 'a\tb', ' ', '%2e%2e%2f', '%00', '\u202e', '\u0301' * 50, '\U0001f4a9', '\ufeffx',
+         'x' * 255, 'x' * 256, 'x' * 5000, '"', "'", '\\', '\\..\\', '{}', '{"a"}', 'NULL', 'a,b', 'image/png/../../x',
+         'image/png\n', 'text/plain; charset=\x0b', '<script>', 'file:///etc', 's3://x', 'a?b#c', 'a:b', 'C:\\x', '//x//y',
+         '.put-1', '.tmp', 'ab/cd', '00/' + '0' * 64, 'x.zst', '...', 'a/./b', '*', '[a]', '@', '!x', '&', '=', '++']
+assert len(parts) >= 60, len(parts)
+c = sqlite3.connect(sys.argv[1])
+c.execute('CREATE TABLE file (id INTEGER PRIMARY KEY, name TEXT, data TEXT)')
+for i, part in enumerate(parts):
+    c.execute('INSERT INTO file VALUES (?, ?, ?)', (i, part, f'data:{part};base64,' + base64.b64encode(b'%d' % i).decode()))
+c.commit()
+print(len(parts))
+)py";
+
+TEST_F(Offload, KeepsHostileNamesAndMediaTypesInsideTheStore) {
+  const CommandResult made = run_command({"python3", "-c", kHostile, source()});
+  ASSERT_EQ(made.exit_status, 0) << made.err;
+  const std::string rows = made.out.substr(0, made.out.size() - 1);
+  const auto expect_tame = [&](const char* how) {
+    static const std::regex ours("([0-9a-f]{2})/\\1[0-9a-f]{62}(\\.zst)?");
+    for (const std::string& name : files()) EXPECT_TRUE(std::regex_match(name, ours)) << how << ": " << name;
+    std::set<std::string> beside;
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder_.path())) {
+      beside.insert(entry.path().filename().string());
+    }
+    EXPECT_EQ(beside, (std::set<std::string>{"mapping.toml", "report", "source.sqlite", "store"})) << how;
+    EXPECT_EQ(dangling("file"), std::vector<std::string>());
+    // What is no media type leaves its row as it is; the others are where they were found.
+    EXPECT_EQ(value("SELECT count(*) FROM file WHERE (data IS NULL) <> (\"filePath\" IS NOT NULL)"), "0")
+        << how;
+    EXPECT_EQ(value("SELECT count(*) FROM file WHERE type ~ '[^!-~]' OR length(type) > 255"), "0") << how;
+  };
+  const CommandResult result =
+      migrate("file", "data", "data-uri = true\ncompress = true\nmedia-type = \"type\"\n");
+  ASSERT_EQ(result.exit_status, 0) << result.err << result.out;
+  expect_tame("migrate");
+  const std::string moved = value("SELECT count(\"filePath\") FROM file");
+  EXPECT_GT(std::stoi(moved), 30);
+  EXPECT_LT(std::stoi(moved), std::stoi(rows));
+
+  target_ = shared_test_server().create_database("offload_test");
+  ASSERT_EQ(run_command({sluice_program(), "migrate", source(), target_}).exit_status, 0);
+  const CommandResult in_place = offload_file({"--data-uri", "--compress", "--media-type", "type"});
+  ASSERT_EQ(in_place.exit_status, 0) << in_place.err << in_place.out;
+  expect_tame("offload");
+  EXPECT_EQ(value("SELECT count(\"filePath\") FROM file"), moved) << "both judge alike";
 }
 
 // ---- in place ----
