@@ -194,7 +194,7 @@ class Lane {
       if (!show_values) return;
       const auto values = print_tuple(plan_, tuple, kCharactersShown);
       for (std::size_t column = 0; column < values.size(); ++column) {
-        row.values.push_back({plan_.columns[column].source, values[column], std::nullopt});
+        row.values.push_back({shown_name(plan_.columns[column]), values[column], std::nullopt});
       }
     });
   }
@@ -210,7 +210,7 @@ class Lane {
       const std::vector<Digest> target = field_digests(row);
       for (std::size_t column = 0; column < plan_.columns.size(); ++column) {
         if (!(target[column] == source_fields[i][column]))
-          rows[i].columns.push_back(plan_.columns[column].source);
+          rows[i].columns.push_back(shown_name(plan_.columns[column]));
       }
     });
     if (!plan_.key_columns.empty()) {
@@ -225,7 +225,7 @@ class Lane {
     for (const PrintedRow& printed : print_places(connection_, plan_, columns, places, kCharactersShown)) {
       RowDifference& row = rows[by_place.at(printed.place)];
       if (row.values.empty()) {
-        for (const ColumnPlan& column : plan_.columns) row.values.push_back({column.source, {}, {}});
+        for (const ColumnPlan& column : plan_.columns) row.values.push_back({shown_name(column), {}, {}});
       }
       for (const std::size_t column : columns) row.values[column].target = printed.columns[column];
     }

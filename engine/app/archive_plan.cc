@@ -10,6 +10,7 @@
 #include "engine/app/words.h"
 #include "engine/model/error.h"
 #include "engine/plan/names.h"
+#include "io/archive/shallow_json.h"
 
 namespace sluice {
 namespace {
@@ -239,7 +240,7 @@ std::string archive_plan_text(const MigrationPlan& plan) {
 
 MigrationPlan read_archive_plan(std::string_view text) {
   try {
-    return plan_in(Json::parse(text));
+    return plan_in(parse_shallow_json<Json>(text));
   } catch (const Json::exception& error) {
     refuse(std::string("it cannot be read: ") + error.what());
   }

@@ -282,7 +282,7 @@ class DifferenceFinder::Lane {
       if (!fits) {
         const std::size_t column = pairs[i].source->unfit_column - 1u;
         difference.key = key_of_row(plan_, row);
-        difference.columns = {plan_.columns[column].source};
+        difference.columns = {shown_name(plan_.columns[column])};
         difference.reason = unfit_reason(difference.columns.front(),
                                          name_of(static_cast<Misfit>(pairs[i].source->unfit_reason)));
         difference.unfit = true;
@@ -298,7 +298,7 @@ class DifferenceFinder::Lane {
       if (!show_values) return;
       for (std::size_t column = 0; column < plan_.columns.size(); ++column) {
         const Cell& cell = row[column];
-        difference.values.push_back({plan_.columns[column].source,
+        difference.values.push_back({shown_name(plan_.columns[column]),
                                      cell.is_null() ? std::nullopt : std::optional(printable_value(cell)),
                                      std::nullopt});
       }
@@ -527,7 +527,7 @@ class DifferenceFinder::Lane {
         const std::vector<Digest> target = field_digests(row);
         for (std::size_t column = 0; column < plan_.columns.size(); ++column) {
           if (!(target[column] == source_fields[i][column]))
-            rows[i].columns.push_back(plan_.columns[column].source);
+            rows[i].columns.push_back(shown_name(plan_.columns[column]));
         }
       });
     }

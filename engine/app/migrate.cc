@@ -633,6 +633,7 @@ class Migration {
 
   int conclude() {
     from_archive_ ? expect_root_of_archive() : expect_same_file();
+    if (from_archive_) expect_files_of_archive();
     const bool compared = options_.verify == VerifyMode::full || options_.verify == VerifyMode::server;
     RunState state = compared ? RunState::verified : RunState::loaded;
     report_.exit_status = 0;
@@ -662,9 +663,9 @@ class Migration {
     for (const std::string& difference : differences_)
       std::cout << "different: " << printable(difference) << "\n";
     if (!differences_.empty()) {
-      std::cout
-          << "the target was changed after the load, or lost rows; sluice verify --repair makes it equal "
-             "again, --restart loads it anew\n";
+      std::cout << "the target was changed after the load, or lost rows; "
+                << (from_archive_ ? "" : "sluice verify --repair makes it equal again, ")
+                << "--restart loads it anew\n";
     }
     if (any_rejected()) report_rejects();
     write_report();
@@ -695,6 +696,35 @@ class Migration {
                          "file that was there when the run began"});
     }
     expect_rows_of_profile();
+  }
+
+  // The files of an archive's rows left them when it was written, and went into a store: of another machine,
+  // perhaps, or somebody has cleared it up since.
+  void expect_files_of_archive() {
+    if (options_.schema_only) return;
+    FileStores stores;
+    std::uint64_t missing = 0;
+    std::string first;
+    for (const TablePlan& table : plan_.tables) {
+      for (std::size_t number = 0; number < table.offloads.size(); ++number) {
+        FileStore& store = stores.add(
+            table.offloads[number].store,
+            [&](const std::string& uri) { return open_store(uri, store_options(stop_, options_.retry_for)); },
+            false);
+        const FileColumn column = file_column_of(table, number);
+        const auto look = [&](const PathInUse& used) {
+          const std::optional<FileName> name = FileName::parse(used.path);
+          if (!name || store.size_of(*name)) return;
+          if (missing++ == 0) first = store.uri() + ": " + name->text();
+        };
+        retries_.run([&] { list_paths(*connections_.front(), column, storage_type_of(store.uri()), look); });
+      }
+    }
+    if (missing == 0) return;
+    throw Error(Fault::store,
+                fmt::format("{} that rows of the archive refer to {} not there, the first is {}",
+                            counted(missing, "file"), missing == 1 ? "is" : "are", first),
+                "bring the files of the store there, then run the same command again");
   }
 
   // An earlier run may have cut other ranges: in a damaged table, whose rows are not in order, those may find

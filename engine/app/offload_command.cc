@@ -93,24 +93,24 @@ class Offload {
     storage_type_ = storage_type_of(options_.store);
     switch (options_.action) {
       case OffloadAction::verify:
-        require(false);
-        open();
+        require(FileUse::look);
+        open(false);
         return verify() ? 0 : kDifferent;
       case OffloadAction::collect_garbage:
-        require(false);
-        open();
+        require(FileUse::look);
+        open(options_.remove);
         return collect_garbage();
       case OffloadAction::move:
         break;
     }
-    require(true);
+    require(options_.drop_column ? FileUse::drop : nulls_contents() ? FileUse::null : FileUse::keep);
     if (options_.dry_run) return preview();
     // A column that an earlier run has dropped: the same command says so again.
     if (!state_.content_exists) return already_dropped();
-    open();
-    move();
+    open(true);
+    const bool finished = move();
     if (options_.drop_column) return drop();
-    return 0;
+    return finished ? 0 : exit_status_of(Fault::interrupted);
   }
 
  private:
@@ -127,8 +127,9 @@ class Offload {
   }
 
   // Everything that is in the way, at once.
-  void require(bool changes) {
-    state_ = retries_.run([&] { return look_at(first(), column_, changes); });
+  void require(FileUse use) {
+    const bool changes = use != FileUse::look;
+    state_ = retries_.run([&] { return look_at(first(), column_, use); });
     std::vector<Obstacle> obstacles = state_.obstacles;
     const auto is_missing = [&](OffloadRole role) {
       return std::find(state_.missing.begin(), state_.missing.end(), role) != state_.missing.end();
@@ -145,10 +146,12 @@ class Offload {
     refuse_findings({}, obstacles, console_);
   }
 
-  void open() {
-    store_ = &stores_.add(options_.store, [&](const std::string& uri) {
-      return open_store(uri, store_options(stop_, options_.retry_for));
-    });
+  // A store that is only read need not take files.
+  void open(bool changes) {
+    store_ = &stores_.add(
+        options_.store,
+        [&](const std::string& uri) { return open_store(uri, store_options(stop_, options_.retry_for)); },
+        changes);
   }
 
   int preview() {
@@ -180,7 +183,8 @@ class Offload {
 
   // ---- moving ----
 
-  void move() {
+  // False when contents are left that came, or were changed, meanwhile.
+  bool move() {
     const std::size_t cleared = store_->abandon_unfinished(kUnfinishedAge);
     if (cleared > 0) console_.say(fmt::format("cleared away {} that earlier runs left unfinished", cleared));
     if (state_.fires_triggers) {
@@ -200,7 +204,7 @@ class Offload {
       if (files_moved_.load() == before && changed_meanwhile_.load() == 0) break;
     }
     console_.end_phase();
-    say_what_moved();
+    return say_what_moved();
   }
 
   struct Task {
@@ -357,7 +361,7 @@ class Offload {
     return found != left_.end() && found->second.row.version == row.version;
   }
 
-  void say_what_moved() {
+  bool say_what_moved() {
     const LeftContents left = retries_.run([&] { return count_contents(first(), column_); });
     std::cout << fmt::format("{} offloaded to {} ({}; {} written, {})\n", counted(files_moved_.load(), "row"),
                              options_.store, human_bytes(bytes_moved_.load()),
@@ -379,15 +383,18 @@ class Offload {
     }
     list_left();
     const std::uint64_t waiting = nulls_contents() ? left.rows : left.without_path;
-    if (waiting > unreadable + other_path) {
-      std::cout << fmt::format("{} came meanwhile; run the same command again for them\n",
-                               counted(waiting - unreadable - other_path, "row"));
+    const bool finished = waiting <= unreadable + other_path;
+    if (!finished) {
+      std::cout << fmt::format(
+          "{} came meanwhile, or could not be changed; run the same command again for them\n",
+          counted(waiting - unreadable - other_path, "row"));
     }
     if (nulls_contents() && files_moved_.load() > 0) {
       std::cout << "the space is free for new rows after VACUUM " << column_.quoted_table()
                 << ", and the disk's again after VACUUM FULL, which locks it\n";
     }
     std::cout.flush();
+    return finished;
   }
 
   void list_left() {
@@ -405,8 +412,12 @@ class Offload {
 
   // Every file that rows refer to. False when one is missing or damaged.
   bool verify() {
-    connect(1);
+    return retries_.run([&] { return verify_once(); });
+  }
+
+  bool verify_once() {
     console_.begin_phase();
+    bytes_checked_ = 0;
     std::vector<ReferredFile> some;
     checked_ = broken_ = foreign_ = 0;
     const auto check_some = [&] {
@@ -484,15 +495,22 @@ class Offload {
       }
       if (stop_.stopped()) throw_interrupted();
     });
-    // From here to the end nobody takes a file for granted that is about to go.
-    Transaction transaction(first());
+    // From here to the end nobody takes a file for granted that is about to go. Policies that would hide rows
+    // of this role are an error then: what it does not see would count as unused.
+    Transaction transaction(first(), "SET LOCAL row_security = off");
     lock_files(first(), FileLock::removing);
     std::vector<FileColumn> columns = {column_};
     for (const RegisteredFileColumn& registered : list_file_columns(first())) {
-      if (registered.store == options_.store) columns.push_back(registered.column);
+      if (registered.there) {
+        columns.push_back(registered.column);
+        continue;
+      }
+      refuse_unknown(registered.column);
     }
+    // Whatever the store and the storage type that a row names: two addresses may be one store, and a file
+    // too many that stays does no harm.
     for (const FileColumn& column : columns) {
-      list_paths(first(), column, storage_type_,
+      list_paths(first(), column, std::nullopt,
                  [&](const PathInUse& used) { old.erase(std::string(used.path)); });
     }
     std::uint64_t bytes = 0;
@@ -502,8 +520,11 @@ class Offload {
       std::cout << name << "\n";
       if (!options_.remove) continue;
       if (stop_.stopped()) throw_interrupted();
+      // The lock is the session's, and goes with it.
+      first().execute("SELECT 1");
       if (store_->remove(*FileName::parse(name))) ++removed;
     }
+    transaction.commit();
     console_.end_phase();
     std::cout << fmt::format("{} in {}; {} that no row refers to ({}), {}\n", counted(all, "file"),
                              options_.store, old.size(), human_bytes(bytes),
@@ -515,6 +536,18 @@ class Offload {
       std::cout << fmt::format("{} not of sluice's form, and not touched\n", counted(foreign, "file"));
     std::cout.flush();
     return 0;
+  }
+
+  // A column that referred to files once, and cannot be found any more: under another name it still may.
+  void refuse_unknown(const FileColumn& column) {
+    const std::string what = column.quoted_table() + "." + column.quoted(OffloadRole::path);
+    if (!options_.remove) {
+      console_.say(what +
+                   ", which referred to files, is gone or has another name; its files count as unused here");
+      return;
+    }
+    throw Error(Fault::target_refused, what + ", which referred to files, is gone or has another name",
+                "UPDATE sluice.file_column with its new name, or DELETE its row there if its files may go");
   }
 
   const OffloadOptions& options_;

@@ -14,6 +14,7 @@
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -613,6 +614,14 @@ void add_offload_options(CLI::App& app, OffloadOptions& options) {
 }
 
 void check_offload_options(const OffloadOptions& options) {
+  std::set<std::string> names;
+  const std::vector<std::optional<std::string>> all = {options.column, options.path,   options.storage_type,
+                                                       options.size,   options.sha256, options.media_type};
+  for (const std::optional<std::string>& name : all) {
+    if (!name || names.insert(*name).second) continue;
+    throw Error(Fault::usage, "column " + *name + " is named twice, and can hold one thing",
+                "give --column, --path, --storage-type and the others a column each");
+  }
   if (options.remove && options.action != OffloadAction::collect_garbage) {
     throw Error(Fault::usage, "--delete is for files that nobody refers to", "give it together with --gc");
   }

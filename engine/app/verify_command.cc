@@ -30,6 +30,7 @@
 #include "engine/model/quote.h"
 #include "engine/plan/planner.h"
 #include "engine/run/retries.h"
+#include "io/postgres/file_column.h"
 #include "io/postgres/ledger.h"
 #include "io/postgres/preflight.h"
 #include "io/postgres/repair.h"
@@ -541,7 +542,7 @@ class Verification {
     if (any && archive_) {
       std::optional<Differences> found = find_archive_differences(*archive_->archive, work, console_, stop_);
       if (!found) throw_interrupted();
-      report_.differences = std::move(*found);
+      differences = std::move(*found);
     } else if (any) {
       finder_ = std::make_unique<DifferenceFinder>(std::move(work), console_, stop_);
       std::optional<Differences> found = finder_->find();
@@ -609,11 +610,27 @@ class Verification {
     return any;
   }
 
+  // As a migration does: nobody removes a file between the look whether it is there and the commit of its
+  // row.
+  void keep_files() {
+    for (const TablePlan& table : report_.tables) {
+      for (std::size_t number = 0; number < table.offloads.size(); ++number) {
+        retries_.run([&] {
+          register_file_column(primary(), file_column_of(table, number), table.offloads[number].store);
+        });
+      }
+    }
+    file_connection_ = std::make_unique<Connection>(endpoint_.conninfo);
+    file_transaction_ = std::make_unique<Transaction>(*file_connection_);
+    lock_files(*file_connection_, FileLock::putting);
+  }
+
   void repair() {
     std::vector<RepairNeeds> needs;
     if (!find_needs(needs)) return;
     // Rows that are put back refer to files, which may be gone as well.
     open_stores(report_.tables, store_options(stop_, options_.retry_for), stores_);
+    if (!stores_.empty()) keep_files();
     found_.comparisons = report_.comparisons;
     found_.differences = report_.differences;
     found_.unnamed = report_.differences_unnamed;
@@ -864,7 +881,10 @@ class Verification {
   std::vector<Finding> findings_;
   std::map<std::string, std::vector<WorkRecord>> work_;  // by run
   std::size_t tables_from_ledger_ = 0;                   // they come first
-  FileStores stores_;                                    // outlives the snapshot
+  // Holds the lock on files during a repair that puts some.
+  std::unique_ptr<Connection> file_connection_;
+  std::unique_ptr<Transaction> file_transaction_;
+  FileStores stores_;  // outlives the snapshot
   std::unique_ptr<Snapshot> snapshot_;
   std::unique_ptr<WalWatch> wal_watch_;
   std::optional<OpenedArchive> archive_;  // in place of both

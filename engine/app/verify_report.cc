@@ -227,11 +227,12 @@ std::string verify_report_text(const VerifyReport& report) {
   if (report.status == "different" && counted_only) {
     text += "DIFFERENT: the numbers of rows; --verify full tells which\n";
   } else if (report.status == "different") {
-    text += fmt::format("DIFFERENT: {} missing, {} mismatched, {} extraneous{}\n",
-                        counted(all.missing, "row"), human_count(all.mismatch), human_count(all.extraneous),
-                        report.repair || all.missing + all.mismatch + all.extraneous <= unfit
-                            ? ""
-                            : "; --repair makes the target equal again");
+    text += fmt::format(
+        "DIFFERENT: {} missing, {} mismatched, {} extraneous{}\n", counted(all.missing, "row"),
+        human_count(all.mismatch), human_count(all.extraneous),
+        report.repair || report.from_archive || all.missing + all.mismatch + all.extraneous <= unfit
+            ? ""
+            : "; --repair makes the target equal again");
   }
   return text;
 }

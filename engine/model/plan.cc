@@ -76,6 +76,10 @@ ObjectOutcome outcome_of(const TablePlan& table, const ColumnPlan& column) {
   return object;
 }
 
+const std::string& shown_name(const ColumnPlan& column) {
+  return column.source.empty() ? column.target : column.source;
+}
+
 std::string type_of(const ColumnPlan& column) {
   return column.type_name.empty() ? sql_of(column.type, column.modifier) : column.type_name;
 }

@@ -103,6 +103,8 @@ const ColumnPlan* column_at(const TablePlan& plan, std::size_t place);
 // The planned column of that name in the source, as SQLite compares names; null when it does not arrive.
 const ColumnPlan* find_column(const TablePlan& plan, std::string_view source);
 ColumnPlan* find_column(TablePlan& plan, std::string_view source);
+// What people call it: its name in the source, or in the target where an offload adds it.
+const std::string& shown_name(const ColumnPlan& column);
 // The type as SQL.
 std::string type_of(const ColumnPlan& column);
 

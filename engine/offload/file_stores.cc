@@ -4,11 +4,11 @@
 
 namespace sluice {
 
-FileStore& FileStores::add(const std::string& uri, const Open& open) {
+FileStore& FileStores::add(const std::string& uri, const Open& open, bool changes) {
   std::unique_ptr<FileStore>& store = stores_[uri];
   if (!store) {
     store = open(uri);
-    store->check();
+    if (changes) store->check();
   }
   return *store;
 }

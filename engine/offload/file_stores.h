@@ -17,8 +17,9 @@ class FileStores {
  public:
   using Open = std::function<std::unique_ptr<FileStore>(const std::string& uri)>;
 
-  // Opens and checks it, unless it is open already. Throws Error (usage, store).
-  FileStore& add(const std::string& uri, const Open& open);
+  // Opens it, unless it is open already, and checks whether it takes files where any are to be put or
+  // removed. Throws Error (usage, store).
+  FileStore& add(const std::string& uri, const Open& open, bool changes = true);
 
   // Null for one that is not open: then files are only looked at.
   [[nodiscard]] FileStore* find(const std::string& uri) const;

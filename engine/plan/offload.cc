@@ -21,9 +21,14 @@ struct RoleName {
 
 class OffloadPlanner {
  public:
-  OffloadPlanner(TablePlan& plan, const SourceTable& source, const Mapping& mapping,
-                 const ExistingTable* existing, MigrationPlan& migration)
-      : plan_(plan), source_(source), mapping_(mapping), existing_(existing), migration_(migration) {}
+  OffloadPlanner(TablePlan& plan, const SourceTable& source, const TableMapping& wishes,
+                 const Mapping& mapping, const ExistingTable* existing, MigrationPlan& migration)
+      : plan_(plan),
+        source_(source),
+        wishes_(wishes),
+        mapping_(mapping),
+        existing_(existing),
+        migration_(migration) {}
 
   void add(const OffloadMapping& wish) {
     wish_ = &wish;
@@ -31,6 +36,9 @@ class OffloadPlanner {
     const SourceColumn* column = find_column(source_, wish.column);
     if (column == nullptr) return;  // check_mapping() has said so
     if (!may_be_offloaded(*column)) return;
+    if (content != nullptr && content->role != OffloadRole::none) {
+      return find("it has a part in another offload", "give it one");
+    }
     OffloadPlan offload;
     offload.column = column->name;
     offload.place = static_cast<std::size_t>(column - source_.columns.data());
@@ -45,7 +53,6 @@ class OffloadPlanner {
     } else if (content == nullptr) {
       return find("it does not arrive, so nothing of it can be kept", "source = \"drop\"");
     } else {
-      if (content->role != OffloadRole::none) return find("it has a part in another offload", "give it one");
       content->role = OffloadRole::content;
       content->offload = number;
       if (wish.source == OffloadedColumn::null) let_be_null(*content);
@@ -123,7 +130,9 @@ class OffloadPlanner {
       find("column " + quote_identifier(name) + " cannot take what it is to hold: " + what,
            "name another one: path, storage-type, size, sha256, media-type");
     };
-    if (column->role != OffloadRole::none) return refuse("it has a part in an offload already");
+    if (column->role != OffloadRole::none || holds_files(*column)) {
+      return refuse("it has a part in an offload already");
+    }
     if (!column->generated_as.empty() || source_of(*column).generated != Generated::no) {
       return refuse("it is generated");
     }
@@ -138,6 +147,13 @@ class OffloadPlanner {
                     std::string(name_of(role.type).sql));
     column->role = role.role;
     column->offload = number;
+  }
+
+  // Also of one that comes later.
+  [[nodiscard]] bool holds_files(const ColumnPlan& column) const {
+    return std::any_of(wishes_.offloads.begin(), wishes_.offloads.end(), [&](const OffloadMapping& offload) {
+      return !column.source.empty() && same_name(offload.column, column.source);
+    });
   }
 
   [[nodiscard]] const SourceColumn& source_of(const ColumnPlan& column) const {
@@ -212,6 +228,7 @@ class OffloadPlanner {
 
   TablePlan& plan_;
   const SourceTable& source_;
+  const TableMapping& wishes_;
   const Mapping& mapping_;
   const ExistingTable* existing_;
   MigrationPlan& migration_;
@@ -223,7 +240,7 @@ class OffloadPlanner {
 
 void plan_offloads(TablePlan& plan, const SourceTable& source, const TableMapping& wishes,
                    const Mapping& mapping, const ExistingTable* existing, MigrationPlan& migration) {
-  OffloadPlanner planner(plan, source, mapping, existing, migration);
+  OffloadPlanner planner(plan, source, wishes, mapping, existing, migration);
   for (const OffloadMapping& wish : wishes.offloads) planner.add(wish);
 }
 

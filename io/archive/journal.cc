@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/model/error.h"
+#include "io/archive/shallow_json.h"
 
 namespace sluice {
 namespace {
@@ -61,7 +62,7 @@ void ExportJournal::read() {
     const std::string_view line = rest.substr(0, end);
     rest.remove_prefix(end + 1);
     try {
-      const Json json = Json::parse(line);
+      const Json json = parse_shallow_json<Json>(line);
       if (!head_) {
         if (json.at("what") != kWhat || json.at("format") != kArchiveFormat) return;
         head_ =

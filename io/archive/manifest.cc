@@ -6,6 +6,7 @@
 
 #include "engine/model/error.h"
 #include "engine/model/hex.h"
+#include "io/archive/shallow_json.h"
 #include "io/store/sha256.h"
 #include "verify/leaves.h"
 #include "verify/merkle.h"
@@ -215,7 +216,7 @@ Manifest manifest_in(const Json& json) {
 template <class Read>
 auto reading(std::string_view text, const Read& read) {
   try {
-    return read(Json::parse(text));
+    return read(parse_shallow_json<Json>(text));
   } catch (const Json::exception& error) {
     refuse(std::string("it cannot be read: ") + error.what());
   }

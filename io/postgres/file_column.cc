@@ -167,7 +167,70 @@ FileColumn file_column_of(const TablePlan& plan, std::size_t offload) {
   return column;
 }
 
-FileColumnState look_at(Connection& connection, const FileColumn& column, bool changes) {
+namespace {
+
+// What would change together with the contents, or go together with their column, without having been asked
+// for.
+void look_for_dependents(Connection& connection, const FileColumn& column, FileUse use,
+                         FileColumnState& state) {
+  const std::string table = column.quoted_table();
+  const std::string content = column.quoted(OffloadRole::content);
+  const auto each = [&](const char* query,
+                        const std::function<void(const std::string&, const std::string&)>& found) {
+    const Result result = connection.execute(query, {table, column.content});
+    for (std::size_t row = 0; row < result.rows(); ++row) found(result.text(row, 0), result.text(row, 1));
+  };
+  each(
+      "SELECT c.conname, c.conrelid::regclass::text FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = "
+      "c.confrelid "
+      "AND a.attname = $2 WHERE c.contype = 'f' AND c.confrelid = $1::regclass AND a.attnum = ANY "
+      "(c.confkey)",
+      [&](const std::string& name, const std::string& other) {
+        state.obstacles.push_back({"rows of " + other + " refer to the contents of " + table +
+                                       " by foreign key " + quote_identifier(name),
+                                   "ALTER TABLE " + other + " DROP CONSTRAINT " + quote_identifier(name)});
+      });
+  each(
+      "SELECT g.attname, g.attname FROM pg_attrdef d JOIN pg_attribute g ON g.attrelid = d.adrelid AND "
+      "g.attnum = d.adnum "
+      "JOIN pg_depend p ON p.classid = 'pg_attrdef'::regclass AND p.objid = d.oid AND p.refclassid = "
+      "'pg_class'::regclass AND p.refobjid = d.adrelid JOIN pg_attribute a ON a.attrelid = p.refobjid AND "
+      "a.attnum = "
+      "p.refobjsubid WHERE d.adrelid = $1::regclass AND a.attname = $2 AND g.attgenerated <> '' AND "
+      "g.attname <> $2",
+      [&](const std::string& name, const std::string&) {
+        state.obstacles.push_back(
+            {"column " + quote_identifier(name) + " of " + table + " is generated from " + content,
+             "ALTER TABLE " + table + " ALTER COLUMN " + quote_identifier(name) + " DROP EXPRESSION"});
+      });
+  if (use != FileUse::drop) return;
+  each(
+      "SELECT c.conname, c.conname FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND "
+      "a.attname = $2 "
+      "WHERE c.conrelid = $1::regclass AND c.contype <> 'n' AND a.attnum = ANY (c.conkey) AND "
+      "cardinality(c.conkey) > 1",
+      [&](const std::string& name, const std::string&) {
+        state.obstacles.push_back({"constraint " + quote_identifier(name) + " of " + table + " is over " +
+                                       content + " and other columns, and would go with it",
+                                   "ALTER TABLE " + table + " DROP CONSTRAINT " + quote_identifier(name)});
+      });
+  each(
+      "SELECT i.indexrelid::regclass::text, i.indexrelid::regclass::text FROM pg_index i JOIN pg_attribute a "
+      "ON a.attrelid "
+      "= i.indrelid AND a.attname = $2 WHERE i.indrelid = $1::regclass AND i.indnatts > 1 AND a.attnum = ANY "
+      "(i.indkey) "
+      "AND NOT EXISTS (SELECT 1 FROM pg_constraint c WHERE c.conindid = i.indexrelid)",
+      [&](const std::string& name, const std::string&) {
+        state.obstacles.push_back(
+            {"index " + name + " is over " + content + " and other columns, and would go with it",
+             "DROP INDEX " + name});
+      });
+}
+
+}  // namespace
+
+FileColumnState look_at(Connection& connection, const FileColumn& column, FileUse use) {
+  const bool changes = use != FileUse::look;
   const ReadScope scope(connection);
   const std::string table = column.quoted_table();
   const Result found = connection.execute(
@@ -244,6 +307,9 @@ FileColumnState look_at(Connection& connection, const FileColumn& column, bool c
   look_for(OffloadRole::content);
   for (const OffloadRole role : kReferences) look_for(role);
   look_for_privileges(connection, column, changes, found.boolean(0, 1), state);
+  if ((use == FileUse::null || use == FileUse::drop) && state.content_exists) {
+    look_for_dependents(connection, column, use, state);
+  }
   if (changes && state.content_exists && state.content_not_null && !found.boolean(0, 1)) {
     state.obstacles.push_back(
         {"column " + column.quoted(OffloadRole::content) + " of " + table + " is NOT NULL",
@@ -344,7 +410,14 @@ FileCursor::FileCursor(Connection& connection, const FileColumn& column, const F
            " OFFSET 0) r CROSS JOIN LATERAL generate_series(1, octet_length(r.bytes), " + step + ") i";
 }
 
-FileCursor::~FileCursor() = default;  // the transaction closes it
+FileCursor::~FileCursor() {
+  if (!open_ || !connection_.in_transaction()) return;
+  try {
+    connection_.execute(std::string("CLOSE ") + kCursor);
+  } catch (const Error&) {
+    // The connection broke, and the cursor went with it; whoever uses it next is told.
+  }
+}
 
 void FileCursor::rewind() {
   if (open_) connection_.execute(std::string("CLOSE ") + kCursor);
@@ -389,16 +462,29 @@ std::uint64_t set_references(Connection& connection, const FileColumn& column, c
   }
   // A row that somebody changed is at another place, or of another version, and is left alone. So is one
   // whose change is not committed yet: then the statement waits, and looks again.
+  // What the row says now is asked of the server: a trigger of the table may have had a word, and then the
+  // reference, the only one to the file, might not be there.
   const Result updated = connection.execute(
-      "UPDATE ONLY " + heap + " AS t SET " + set +
+      "WITH moved AS (UPDATE ONLY " + heap + " AS t SET " + set +
           " FROM unnest($1::tid[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[]) AS v(place, "
           "version, "
           "path, size, sha256, media_type) WHERE t.ctid = v.place AND t.xmin::text = v.version AND t." +
-          content + " IS NOT NULL",
+          content + " IS NOT NULL RETURNING t." + column.quoted(OffloadRole::path) +
+          " IS NOT DISTINCT FROM v.path AND t." + column.quoted(OffloadRole::storage_type) +
+          " IS NOT DISTINCT FROM " + quote_literal(storage_type) + " AND (t." + content +
+          " IS NULL) = " + (null_contents ? "true" : "false") +
+          " AS kept) SELECT count(*), count(*) FILTER (WHERE NOT kept) FROM moved",
       {array_of_places(places), versions.text(), paths.text(), sizes.text(), digests.text(),
        media_types.text()});
   failpoint("after references");
-  return updated.affected();
+  if (updated.integer(0, 1) > 0) {
+    throw Error(
+        Fault::target_refused,
+        "a trigger of " + column.quoted_table() + " changes the columns that refer to files as they are set",
+        "ALTER TABLE " + column.quoted_table() +
+            " DISABLE TRIGGER USER as its owner, offload, and enable it again");
+  }
+  return static_cast<std::uint64_t>(updated.integer(0, 0));
 }
 
 LeftContents count_contents(Connection& connection, const FileColumn& column) {
@@ -419,7 +505,8 @@ std::uint64_t count_files(Connection& connection, const FileColumn& column, std:
   return static_cast<std::uint64_t>(counted.integer(0, 0));
 }
 
-void list_paths(Connection& connection, const FileColumn& column, std::string_view storage_type,
+void list_paths(Connection& connection, const FileColumn& column,
+                std::optional<std::string_view> storage_type,
                 const std::function<void(const PathInUse&)>& each) {
   const ReadScope scope(connection);
   const std::string path = column.quoted(OffloadRole::path);
@@ -427,7 +514,9 @@ void list_paths(Connection& connection, const FileColumn& column, std::string_vi
       column.has(OffloadRole::size) ? "max(" + column.quoted(OffloadRole::size) + ")" : "NULL::bigint";
   copy_out(connection,
            "SELECT " + path + ", " + size + " FROM " + column.quoted_table() + " WHERE " + has_path(column) +
-               " AND " + column.quoted(OffloadRole::storage_type) + " = " + quote_literal(storage_type) +
+               (storage_type ? " AND " + column.quoted(OffloadRole::storage_type) + " = " +
+                                   quote_literal(*storage_type)
+                             : std::string()) +
                " GROUP BY " + path,
            [&](std::span<const std::byte> tuple) {
              TupleFields fields(tuple);
@@ -447,6 +536,12 @@ void drop_content(Connection& connection, const FileColumn& column) {
   Transaction transaction(connection, kLockBriefly);
   const std::string content = column.quoted(OffloadRole::content);
   connection.execute("LOCK TABLE " + column.quoted_table() + " IN ACCESS EXCLUSIVE MODE");
+  // Gone already where only the answer to the COMMIT got lost.
+  const Result there = connection.execute(
+      "SELECT EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = $1::regclass AND attname = $2 AND NOT "
+      "attisdropped)",
+      {column.quoted_table(), column.content});
+  if (!there.boolean(0, 0)) return;
   const Result left = connection.execute("SELECT EXISTS (SELECT 1 FROM " + column.quoted_table() + " WHERE " +
                                          content + " IS NOT NULL)");
   if (left.boolean(0, 0)) {
@@ -454,7 +549,7 @@ void drop_content(Connection& connection, const FileColumn& column) {
                 "run the same command again");
   }
   // No CASCADE: what depends on the column is for its owner to decide about.
-  connection.execute("ALTER TABLE " + column.quoted_table() + " DROP COLUMN IF EXISTS " + content);
+  connection.execute("ALTER TABLE " + column.quoted_table() + " DROP COLUMN " + content);
   transaction.commit();
 }
 
@@ -467,6 +562,17 @@ void lock_files(Connection& connection, FileLock lock) {
 void register_file_column(Connection& connection, const FileColumn& column, const std::string& store) {
   Transaction transaction(connection);
   install_ledger(connection);
+  const Result others = connection.execute(
+      "SELECT content FROM sluice.file_column WHERE target_schema = $1 AND target = $2 AND path = $3 AND "
+      "content <> $4 "
+      "AND content <> '' AND $4 <> ''",
+      {column.schema, column.table, column.path, column.content});
+  if (others.rows() > 0) {
+    throw Error(Fault::target_refused,
+                "column " + column.quoted(OffloadRole::path) + " of " + column.quoted_table() +
+                    " has the paths of the files of column " + quote_identifier(others.text(0, 0)),
+                "name another one: --path, --storage-type");
+  }
   connection.execute(
       "INSERT INTO sluice.file_column (target_schema, target, content, path, storage_type, size, sha256, "
       "media_type, "
@@ -482,19 +588,17 @@ std::vector<RegisteredFileColumn> list_file_columns(Connection& connection) {
   if (!connection.execute("SELECT to_regclass('sluice.file_column') IS NOT NULL").boolean(0, 0))
     return columns;
   const Result listed = connection.execute(
-      "SELECT f.target_schema, f.target, f.content, f.path, f.storage_type, f.store FROM sluice.file_column "
-      "f WHERE "
-      "EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid = to_regclass(format('%I.%I', f.target_schema, "
-      "f.target)) "
-      "AND a.attname = f.path AND NOT a.attisdropped)");
+      "SELECT DISTINCT f.target_schema, f.target, f.path, EXISTS (SELECT 1 FROM pg_attribute a WHERE "
+      "a.attrelid = "
+      "to_regclass(format('%I.%I', f.target_schema, f.target)) AND a.attname = f.path AND NOT "
+      "a.attisdropped) FROM "
+      "sluice.file_column f ORDER BY 1, 2, 3");
   for (std::size_t row = 0; row < listed.rows(); ++row) {
     RegisteredFileColumn& added = columns.emplace_back();
     added.column.schema = listed.text(row, 0);
     added.column.table = listed.text(row, 1);
-    added.column.content = listed.text(row, 2);
-    added.column.path = listed.text(row, 3);
-    added.column.storage_type = listed.text(row, 4);
-    added.store = listed.text(row, 5);
+    added.column.path = listed.text(row, 2);
+    added.there = listed.boolean(row, 3);
   }
   return columns;
 }

@@ -55,9 +55,16 @@ struct FileColumnState {
   bool fires_triggers = false;       // somebody's triggers see every change of a row
 };
 
-// `changes`: rows and columns are to be changed, and not only looked at. Throws Error (target_refused) when
+enum class FileUse : std::uint8_t {
+  look,  // nothing is changed
+  keep,  // references are set
+  null,  // and contents become NULL
+  drop,  // and in the end their column goes
+};
+
+// Throws Error (target_refused) when
 // there is no such table.
-FileColumnState look_at(Connection& connection, const FileColumn& column, bool changes);
+FileColumnState look_at(Connection& connection, const FileColumn& column, FileUse use);
 
 // Adds the missing columns and, where contents are to become NULL, lets them. Waits no longer than a moment
 // for the locks, so that nobody queues behind it: Error (target_unavailable, 55P03) then, which may pass.
@@ -144,13 +151,14 @@ LeftContents count_contents(Connection& connection, const FileColumn& column);
 // Paths of this storage type, each counted once.
 std::uint64_t count_files(Connection& connection, const FileColumn& column, std::string_view storage_type);
 
-// The paths of the rows of this storage type, each once, with the size that a row gives it where there is a
-// column of sizes (one of them, should rows differ).
+// The paths of the rows of this storage type, or of any, each once, with the size that a row gives it where
+// there is a column of sizes (one of them, should rows differ).
 struct PathInUse {
   std::string_view path;  // borrowed for the call
   std::optional<std::uint64_t> size;
 };
-void list_paths(Connection& connection, const FileColumn& column, std::string_view storage_type,
+void list_paths(Connection& connection, const FileColumn& column,
+                std::optional<std::string_view> storage_type,
                 const std::function<void(const PathInUse&)>& each);
 
 // Takes the column away, in a transaction that has looked once more whether any content is left: Error
@@ -168,10 +176,10 @@ void lock_files(Connection& connection, FileLock lock);
 // In the ledger, so that whoever removes what nobody refers to knows of everybody. Installs the ledger where
 // it is missing.
 void register_file_column(Connection& connection, const FileColumn& column, const std::string& store);
-// Those that are still there, with the store that they refer to.
+// Schema, table and path of all of them, whatever the store: two addresses may be one store.
 struct RegisteredFileColumn {
   FileColumn column;
-  std::string store;
+  bool there = false;  // false: the table or the column is gone, or has another name
 };
 std::vector<RegisteredFileColumn> list_file_columns(Connection& connection);
 

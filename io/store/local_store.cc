@@ -207,7 +207,10 @@ class LocalBatch : public FileBatch {
     const std::size_t index = fan_out_index(name);
     const Descriptor folder = store_.open_fan_out(fan_out_of(index), LocalStore::Make::yes);
     touched_.set(index);
-    if (!is_there(folder.get(), name, content.size())) write(folder.get(), name, content);
+    const bool there = is_there(folder.get(), name, content.size());
+    const bool damaged = there && !has_content(folder.get(), name, content);
+    if (damaged) existing_.pop_back();
+    if (!there || damaged) write(folder.get(), name, content, damaged);
     put_names_.insert(name.text());
     if (pending_.size() >= LocalStore::kOpenFiles || pending_bytes_ >= kPendingBytes) name_pending();
   }
@@ -233,6 +236,7 @@ class LocalBatch : public FileBatch {
     std::string temporary;
     Descriptor file;
     std::uint64_t bytes = 0;
+    bool replaces = false;  // what has the name is of the same size, and not what it should be
   };
   struct Existing {
     FileName name;
@@ -259,8 +263,30 @@ class LocalBatch : public FileBatch {
     return true;
   }
 
-  void write(int folder, const FileName& name, FileContent& content) {
+  // A file that is there may be all that is left of its content in a moment, so its name is not believed: a
+  // disk may have lost some of it since, or a machine that went down may have left zeros.
+  bool has_content(int folder, const FileName& name, FileContent& content) {
+    const Descriptor file = open_beneath(folder, last_part(name), O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
+    if (!file) return false;
+    compared_.resize(kReadBytes);
+    content.rewind();
+    for (std::span<const std::byte> piece = content.next(); !piece.empty(); piece = content.next()) {
+      while (!piece.empty()) {
+        const ssize_t got = ::read(file.get(), compared_.data(), std::min(piece.size(), compared_.size()));
+        if (got < 0 && errno == EINTR) continue;
+        // What cannot be read is damaged, too; writing it anew shows whether the disk takes it.
+        if (got <= 0) return false;
+        const auto size = static_cast<std::size_t>(got);
+        if (!std::equal(piece.begin(), piece.begin() + got, compared_.begin())) return false;
+        piece = piece.subspan(size);
+      }
+    }
+    return true;
+  }
+
+  void write(int folder, const FileName& name, FileContent& content, bool replaces) {
     Pending pending;
+    pending.replaces = replaces;
     pending.name = name;
     do {
       pending.temporary = new_temporary_name();
@@ -270,7 +296,7 @@ class LocalBatch : public FileBatch {
       const int error = errno;
       if (error == EMFILE && !pending_.empty()) {
         name_pending();  // closes all of them
-        write(folder, name, content);
+        write(folder, name, content, replaces);
         return;
       }
       store_.fail("cannot create " + name.text(), error);
@@ -355,7 +381,7 @@ class LocalBatch : public FileBatch {
     const char* from = pending.temporary.c_str();
     if (!folder) store_.fail("cannot name " + pending.name.text(), ENOENT);
     if (::renameat2(folder.get(), from, folder.get(), name.c_str(), RENAME_NOREPLACE) != 0) {
-      if (errno == EEXIST && is_there(folder.get(), pending.name, pending.bytes)) {
+      if (errno == EEXIST && !pending.replaces && is_there(folder.get(), pending.name, pending.bytes)) {
         // Somebody else has put it meanwhile.
         ::unlinkat(folder.get(), from, 0);
         return;
@@ -429,6 +455,7 @@ class LocalBatch : public FileBatch {
   std::vector<Pending> pending_;
   std::uint64_t pending_bytes_ = 0;
   std::vector<Existing> existing_;
+  std::vector<std::byte> compared_;
   std::set<std::string> put_names_;  // since the last settle()
   std::bitset<256> touched_;
   std::uint64_t files_written_ = 0;
