@@ -10,9 +10,10 @@ void RateLimit::pass(std::uint64_t bytes, const std::function<bool()>& stopped) 
   Clock::time_point turn;
   {
     const std::lock_guard lock(mutex_);
-    turn = std::max(free_, Clock::now());
     const double seconds = static_cast<double>(bytes) / static_cast<double>(bytes_per_second_);
-    free_ = turn + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+    turn = std::max(free_, Clock::now()) +
+           std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+    free_ = turn;
   }
   while (!stopped()) {
     const Clock::time_point now = Clock::now();

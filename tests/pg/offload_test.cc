@@ -524,6 +524,156 @@ TEST_F(Offload, RemovesOnlyWhatNoRowOfAnyTableRefersTo) {
   EXPECT_TRUE(contains(result.out, "1 removed")) << result.out;
 }
 
+TEST_F(Offload, InPlaceTakesSeveralLargeFilesAtOnce) {
+  execute(target_,
+          "CREATE TABLE file (id int, data text); INSERT INTO file SELECT i, repeat('aGVs', 500000 + i) FROM "
+          "generate_series(1, 3) i; INSERT INTO file VALUES (4, repeat('no! ', 500000))");
+  const CommandResult result = offload_file({"--size", "bytes"});
+  ASSERT_EQ(result.exit_status, 0) << result.err;
+  EXPECT_EQ(value("SELECT string_agg(bytes::text, ' ' ORDER BY id) FROM file WHERE data IS NULL"),
+            "1500003 1500006 1500009");
+}
+
+TEST_F(Offload, InPlaceStopsWhereATriggerTakesTheReferenceAway) {
+  for (const char* what :
+       {"new.\"filePath\" := old.\"filePath\"", "new.\"filePath\" := '/files/' || new.\"filePath\"",
+        "new.data := old.data", "new.\"storageType\" := 'x'"}) {
+    SCOPED_TRACE(what);
+    execute(target_, "DROP TABLE IF EXISTS file");
+    make_table(3, ", \"filePath\" text, \"storageType\" text");
+    execute(
+        target_,
+        "ALTER TABLE file ALTER data DROP NOT NULL; CREATE OR REPLACE FUNCTION meddle() RETURNS trigger "
+        "LANGUAGE "
+        "plpgsql AS $$ BEGIN " +
+            std::string(what) +
+            "; RETURN new; END $$; CREATE TRIGGER meddle BEFORE UPDATE ON file FOR EACH ROW EXECUTE FUNCTION "
+            "meddle()");
+    const CommandResult result = offload_file({"--drop-column"});
+    EXPECT_EQ(result.exit_status, 20) << result.out;
+    EXPECT_TRUE(contains(result.err, "a trigger of")) << result.err;
+    EXPECT_EQ(value("SELECT count(data) FROM file"), "3") << "nothing moved";
+  }
+}
+
+TEST_F(Offload, InPlaceRefusesWhatWouldChangeOtherData) {
+  execute(
+      target_,
+      "CREATE TABLE file (id int, data text UNIQUE, half text GENERATED ALWAYS AS (left(data, 2)) STORED); "
+      "CREATE TABLE child (d text REFERENCES file (data) ON UPDATE CASCADE); INSERT INTO file (id, data) "
+      "VALUES (1, 'aGVsbG8='); INSERT INTO child VALUES ('aGVsbG8=')");
+  CommandResult result = offload_file({});
+  EXPECT_EQ(result.exit_status, 20) << result.out;
+  EXPECT_TRUE(contains(result.err, "foreign key")) << result.err;
+  EXPECT_TRUE(contains(result.err, "is generated from")) << result.err;
+  EXPECT_EQ(value("SELECT d FROM child"), "aGVsbG8=");
+  execute(target_,
+          "DROP TABLE file, child; CREATE TABLE file (id int, data text, x int, UNIQUE (data, x), CHECK "
+          "(data <> '' "
+          "OR x > 0)); CREATE INDEX both_of_them ON file (x, data)");
+  result = offload_file({"--drop-column"});
+  EXPECT_EQ(result.exit_status, 20) << result.out;
+  for (const char* part : {"file_data_x_key", "file_check", "both_of_them"})
+    EXPECT_TRUE(contains(result.err, part)) << result.err;
+  execute(target_,
+          "DROP TABLE file; CREATE TABLE file (id int, data text, other text); INSERT INTO file VALUES (1, "
+          "'aGVsbG8=', 'b3RoZXI=')");
+  ASSERT_EQ(offload_file({}).exit_status, 0);
+  result = offload({"--table", "file", "--column", "other"});
+  EXPECT_EQ(result.exit_status, 20) << result.out;
+  EXPECT_TRUE(contains(result.err, "has the paths of the files of column \"data\"")) << result.err;
+  EXPECT_EQ(offload({"--table", "file", "--column", "other", "--path", "other"}).exit_status, 2);
+}
+
+TEST_F(Offload, ReplacesAFileThatIsDamagedBeforeItsTextGoes) {
+  const fs::path damaged = store() / "2c/2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+  fs::create_directory(store() / "2c");
+  std::ofstream(damaged) << "XXXXX";
+  execute(target_, "CREATE TABLE file (id int, data text); INSERT INTO file VALUES (1, 'aGVsbG8=')");
+  ASSERT_EQ(offload_file({}).exit_status, 0);
+  EXPECT_EQ(offload_file({"--verify"}).exit_status, 0);
+  std::ifstream file(damaged);
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), "hello");
+}
+
+TEST_F(Offload, RemovesNothingThatItCannotBeSureOf) {
+  const auto table = [&](const std::string& name, const std::string& text) {
+    execute(target_, "CREATE TABLE " + name + " (id int, data text); INSERT INTO " + name + " VALUES (1, '" +
+                         text + "')");
+  };
+  const auto collect = [&] {
+    return offload({"--table", "judge", "--column", "data", "--gc", "--older-than", "0", "--delete"});
+  };
+  table("judge", "anVkZ2U=");
+  ASSERT_EQ(offload({"--table", "judge", "--column", "data"}).exit_status, 0);
+  // Another spelling of the store, and another storage type.
+  table("slash", "c2xhc2g=");
+  ASSERT_EQ(run_command({sluice_program(), "offload", target_, "--store", uri() + "/", "--table", "slash",
+                         "--column", "data", "--storage-type", "kind"})
+                .exit_status,
+            0);
+  const std::set<std::string> all = files();
+  ASSERT_EQ(all.size(), 2U);
+  EXPECT_EQ(collect().exit_status, 0);
+  EXPECT_EQ(files(), all);
+  // A table that has another name now.
+  execute(target_, "ALTER TABLE slash RENAME TO renamed");
+  CommandResult result = collect();
+  EXPECT_EQ(result.exit_status, 20) << result.out;
+  EXPECT_TRUE(contains(result.err, "\"slash\"")) << result.err;
+  EXPECT_EQ(files(), all);
+  execute(target_, "ALTER TABLE renamed RENAME TO slash");
+  // Rows that the role does not see.
+  execute(
+      target_,
+      "DROP ROLE IF EXISTS blinkered; CREATE ROLE blinkered LOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public "
+      "TO "
+      "blinkered; GRANT USAGE ON SCHEMA sluice TO blinkered; GRANT SELECT ON ALL TABLES IN SCHEMA sluice TO "
+      "blinkered; ALTER TABLE slash ENABLE ROW LEVEL SECURITY");
+  result = run_command({sluice_program(), "offload", target_ + " user=blinkered", "--store", uri(), "--table",
+                        "judge", "--column", "data", "--gc", "--older-than", "0", "--delete"});
+  EXPECT_EQ(result.exit_status, 20) << result.out;
+  EXPECT_EQ(files(), all);
+  execute(target_, "DROP OWNED BY blinkered; DROP ROLE blinkered");
+}
+
+TEST_F(Offload, OfAnArchiveIsMissedWhenItsFilesAre) {
+  make_source(
+      "CREATE TABLE file (id INTEGER PRIMARY KEY, data TEXT); INSERT INTO file VALUES (1, 'b25l'), (2, "
+      "'dHdv');");
+  const std::string config = (folder_ / "mapping.toml").string();
+  std::ofstream(config) << "[tables.file.offload.data]\nstore = \"" << uri() << "\"\n";
+  const std::string archive = (folder_ / "archive").string();
+  const CommandResult exported =
+      run_command({sluice_program(), "export", source(), archive, "--config", config});
+  ASSERT_EQ(exported.exit_status, 0) << exported.err;
+  ASSERT_EQ(files().size(), 2U);
+  const std::string some = *files().begin();
+  fs::rename(store() / some, folder_ / "aside");
+  CommandResult restored = run_command({sluice_program(), "restore", archive, target_});
+  EXPECT_EQ(restored.exit_status, 40) << restored.out;
+  EXPECT_TRUE(contains(restored.err, some)) << restored.err;
+  fs::rename(folder_ / "aside", store() / some);
+  restored = run_command({sluice_program(), "restore", archive, target_});
+  EXPECT_EQ(restored.exit_status, 0) << restored.err;
+  EXPECT_EQ(dangling("file"), std::vector<std::string>());
+}
+
+TEST_F(Offload, OfTwoColumnsNeitherTakesTheOthersPlace) {
+  make_source(
+      "CREATE TABLE file (id INTEGER PRIMARY KEY, a TEXT, b TEXT); INSERT INTO file VALUES (1, 'b25l', "
+      "'dHdv');");
+  for (const char* settings :
+       {"path = \"b\"\n[tables.file.offload.b]\nstore = \"file:///tmp\"\nsource = \"drop\"\npath = "
+        "\"c\"\nstorage-type = \"d\"\n",
+        "[tables.file.offload.b]\nstore = \"file:///tmp\"\n"}) {
+    const CommandResult result = migrate("file", "a", settings);
+    EXPECT_EQ(result.exit_status, 2) << result.out;
+    EXPECT_TRUE(contains(result.err, "a part in an offload already")) << result.err;
+    EXPECT_TRUE(files().empty());
+  }
+}
+
 TEST_F(Offload, KeepsToARate) {
   make_table(400);
   const CommandResult result = offload_file({"--max-rate", "100kB"});
