@@ -14,8 +14,7 @@ class RateLimit {
   // 0: none.
   explicit RateLimit(std::uint64_t bytes_per_second) : bytes_per_second_(bytes_per_second) {}
 
-  // Waits until it is these bytes' turn: those before them have had their time. Not longer than until
-  // `stopped`.
+  // Waits until these bytes and those before them have had their time. Not longer than until `stopped`.
   void pass(std::uint64_t bytes, const std::function<bool()>& stopped);
 
  private:
