@@ -137,7 +137,11 @@ class Migration {
     make_plan();
     if (options_.dry_run) print_plan();
     refuse_what_is_in_the_way();
-    if (options_.dry_run) return 0;
+    if (options_.dry_run) {
+      if (stores_)
+        open_stores(plan_.tables, store_options(stop_, std::chrono::milliseconds(0)), *stores_, false);
+      return 0;
+    }
     // Before the run begins, so that a store that takes nothing leaves nothing behind in the target. The rows
     // of an archive have left their files already.
     if (stores_) open_stores(plan_.tables, store_options(stop_, options_.retry_for), *stores_);
@@ -500,8 +504,9 @@ class Migration {
                     counted(plan_.tables.size(), "table"),
                     damage.size() == plan_.tables.size() ? "nothing is complete"
                                                          : "the others are complete, but for foreign keys"),
-        from_archive_ ? "take another copy of the archive, or export the source again"
-                      : "sqlite3 FILE .recover saves what is left into a new file; load that with --restart");
+        from_archive_
+            ? "take another copy of the archive, or export the source again"
+            : "sqlite3 FILE .recover | sqlite3 NEW saves what is left; load that with --table-handling drop");
   }
 
   // Whatever the end.

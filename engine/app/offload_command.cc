@@ -382,6 +382,11 @@ class Offload {
                                counted(other_path, "row"));
     }
     list_left();
+    if (unreadable > 0) {
+      std::cout << "  SELECT * FROM " << column_.quoted_table() << " WHERE "
+                << column_.quoted(OffloadRole::content) << " IS NOT NULL AND coalesce("
+                << column_.quoted(OffloadRole::path) << ", '') = '' finds them\n";
+    }
     const std::uint64_t waiting = nulls_contents() ? left.rows : left.without_path;
     const bool finished = waiting <= unreadable + other_path;
     if (!finished) {

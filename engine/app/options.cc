@@ -280,8 +280,8 @@ constexpr int kLevelMax = 19;
 void add_export_options(CLI::App& app, ExportOptions& options) {
   add_source(app, options);
   app.add_option("ARCHIVE", options.archive,
-                 "The folder to write: new, empty, or with an unfinished export of the same\n"
-                 "source, which then goes on")
+                 "The folder to write: new, empty, or with an unfinished export, which goes on if\n"
+                 "it is of the same source, and begins anew otherwise")
       ->required();
   add_planning_options(app, options);
   app.remove_option(app.get_option("--data-only"));  // needs a target
@@ -810,7 +810,7 @@ Command parse_command_line(int argc, const char* const* argv) {
       "\n\n"
       "Exit status: 0 done, 2 usage, or the archive cannot be written, 3 rows were rejected, 5 interrupted "
       "(the\n"
-      "same command goes on), 10 source unreadable, 11 source changed, 70 a bug.");
+      "same command goes on), 10 source unreadable, 11 source changed, 40 a file store failed, 70 a bug.");
 
   RestoreOptions restore;
   CLI::App* restore_command =

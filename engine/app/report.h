@@ -1,7 +1,8 @@
 #pragma once
 // What a run did, for scripts (report.json) and for people (the summary).
 //
-// The keys and values of report.json are a contract: engine/MANUAL.md, "The report", and tests/pg/report_test.cc.
+// The keys and values of report.json are a contract: engine/MANUAL.md, "The report", and
+// tests/pg/report_test.cc.
 
 #include <cstdint>
 #include <filesystem>

@@ -16,10 +16,13 @@ StoreOptions store_options(const StopRequest& stop, std::chrono::milliseconds re
   return options;
 }
 
-void open_stores(const std::vector<TablePlan>& tables, const StoreOptions& options, FileStores& stores) {
+void open_stores(const std::vector<TablePlan>& tables, const StoreOptions& options, FileStores& stores,
+                 bool changes) {
   for (const TablePlan& table : tables) {
     for (const OffloadPlan& offload : table.offloads) {
-      stores.add(offload.store, [&](const std::string& uri) { return open_store(uri, options); });
+      FileStore& store = stores.add(
+          offload.store, [&](const std::string& uri) { return open_store(uri, options); }, changes);
+      if (!changes) static_cast<void>(store.size_of(FileName{}));
     }
   }
 }

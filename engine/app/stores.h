@@ -14,7 +14,9 @@ namespace sluice {
 // `stop` must outlive the store.
 StoreOptions store_options(const StopRequest& stop, std::chrono::milliseconds retry_for);
 
-// Opens and checks the stores of these tables' offloads. Throws Error (usage, store).
-void open_stores(const std::vector<TablePlan>& tables, const StoreOptions& options, FileStores& stores);
+// Opens the stores of these tables' offloads, and checks whether they take files, or without `changes`
+// whether they can be read. Throws Error (usage, store).
+void open_stores(const std::vector<TablePlan>& tables, const StoreOptions& options, FileStores& stores,
+                 bool changes = true);
 
 }  // namespace sluice

@@ -62,6 +62,7 @@ class Verification {
     if (options_.target.empty()) return check_archive();
     connect();
     archive_ ? choose_archive() : choose_basis();
+    look_for_offloads();
     // Before anything is compared: what another repair does meanwhile would be done twice.
     if (options_.repair) {
       retries_.run([&] { repair_lock_.emplace(endpoint_.conninfo, report_.tables); });
@@ -80,8 +81,12 @@ class Verification {
 
   void open() {
     if (!is_archive(options_.source)) {
-      if (options_.target.empty())
-        throw Error(Fault::usage, "TARGET is required", "see sluice verify --help");
+      if (options_.target.empty()) {
+        if (!std::filesystem::exists(source_path(options_.source))) {
+          throw Error(Fault::source_unreadable, options_.source + ": no such file or archive");
+        }
+        throw Error(Fault::usage, "TARGET is required, but for an archive", "see sluice verify --help");
+      }
       snapshot_ = open_source(options_, stores_, console_, stop_);
       wal_watch_ = std::make_unique<WalWatch>(*snapshot_, console_);
       report_.source_path = snapshot_->path().string();
@@ -150,11 +155,11 @@ class Verification {
     }
     tables_from_ledger_ = report_.tables.size();
     if (!scanned.empty()) plan_from_target(scanned);
-    refuse_findings(
-        tables_from_ledger_ > 0 || schema_elsewhere_.empty()
-            ? "lines in brackets belong into a file for --config; --tables and --exclude leave tables out"
-            : "this source was migrated into schema " + quote_identifier(schema_elsewhere_) + ": --schema " +
-                  quote_identifier(schema_elsewhere_));
+    refuse_findings(tables_from_ledger_ > 0 || schema_elsewhere_.empty()
+                        ? "lines such as tables.\"t\".exclude = true belong into a file for --config; "
+                          "--tables and --exclude leave tables out"
+                        : "this source was migrated into schema " + quote_identifier(schema_elsewhere_) +
+                              ": --schema " + quote_identifier(schema_elsewhere_));
   }
 
   void refuse_findings(const std::string& advice) {
@@ -608,6 +613,27 @@ class Verification {
       any = true;
     }
     return any;
+  }
+
+  // sluice offload changes rows after a migration, and a repair would bring their texts back.
+  void look_for_offloads() {
+    const std::vector<RegisteredFileColumn> registered =
+        retries_.run([&] { return list_file_columns(primary()); });
+    for (const TablePlan& table : report_.tables) {
+      const bool offloaded =
+          table.offloads.empty() &&
+          std::any_of(registered.begin(), registered.end(), [&](const RegisteredFileColumn& known) {
+            return known.there && known.column.schema == table.schema && known.column.table == table.target;
+          });
+      if (!offloaded) continue;
+      const std::string what = "files left " + quoted_name(table) + " since it was loaded (sluice offload)";
+      if (options_.repair) {
+        throw Error(Fault::usage, what + ", and a repair would bring their texts back",
+                    "--exclude " + table.source + " leaves it out");
+      }
+      console_.note(
+          {.level = LogLevel::warning, .message = what + ": its rows differ in that", .table = table.source});
+    }
   }
 
   // As a migration does: nobody removes a file between the look whether it is there and the commit of its

@@ -192,15 +192,15 @@ std::string toml_string(std::string_view text) {
 }
 
 std::string mapping_line(std::string_view table, const std::string& setting) {
-  return std::string("[tables.").append(toml_string(table)).append("] ").append(setting);
+  return std::string("tables.").append(toml_string(table)).append(".").append(setting);
 }
 
 std::string mapping_line(std::string_view table, std::string_view column, const std::string& setting) {
-  return std::string("[tables.")
+  return std::string("tables.")
       .append(toml_string(table))
       .append(".columns.")
       .append(toml_string(column))
-      .append("] ")
+      .append(".")
       .append(setting);
 }
 

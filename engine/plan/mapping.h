@@ -119,7 +119,7 @@ JsonTarget json_target(const Mapping& mapping, const ColumnMapping* wish);
 
 // A basic string of TOML.
 std::string toml_string(std::string_view text);
-// The line of the mapping that would say so, for findings: [tables."t".columns."c"] bad-text = "replace"
+// The line of the mapping that would say so, for findings: tables."t".columns."c".bad-text = "replace"
 std::string mapping_line(std::string_view table, const std::string& setting);
 std::string mapping_line(std::string_view table, std::string_view column, const std::string& setting);
 

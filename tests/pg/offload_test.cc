@@ -659,6 +659,36 @@ TEST_F(Offload, OfAnArchiveIsMissedWhenItsFilesAre) {
   EXPECT_EQ(dangling("file"), std::vector<std::string>());
 }
 
+TEST_F(Offload, InPlaceIsNotUndoneByARepair) {
+  make_source(
+      "CREATE TABLE file (id INTEGER PRIMARY KEY, data TEXT); INSERT INTO file VALUES (1, 'b25l'), (2, "
+      "'dHdv');");
+  ASSERT_EQ(run_command({sluice_program(), "migrate", source(), target_}).exit_status, 0);
+  ASSERT_EQ(offload_file({}).exit_status, 0);
+  const CommandResult compared = run_command({sluice_program(), "verify", source(), target_});
+  EXPECT_EQ(compared.exit_status, 4) << compared.err;
+  EXPECT_TRUE(contains(compared.err, "since it was loaded (sluice offload)")) << compared.err;
+  const CommandResult repaired = run_command({sluice_program(), "verify", source(), target_, "--repair"});
+  EXPECT_EQ(repaired.exit_status, 2) << repaired.out;
+  EXPECT_EQ(value("SELECT count(data) FROM file"), "0");
+}
+
+TEST_F(Offload, NamesTheColumnsThatItAddsWhereTheyDiffer) {
+  make_source(
+      "CREATE TABLE file (id INTEGER PRIMARY KEY, data TEXT); INSERT INTO file VALUES (1, 'b25l'), (2, "
+      "'dHdv');");
+  ASSERT_EQ(migrate("file", "data", "").exit_status, 0);
+  execute(target_, "UPDATE file SET \"filePath\" = 'elsewhere' WHERE id = 2");
+  const CommandResult compared = run_command({sluice_program(), "verify", source(), target_});
+  EXPECT_EQ(compared.exit_status, 4) << compared.err;
+  EXPECT_TRUE(contains(compared.out, "mismatch file {\"id\": 2}, column filePath")) << compared.out;
+  EXPECT_EQ(migrate("file", "data", "", {"--dry-run"}).exit_status, 20) << "rows are in the way";
+  target_ = shared_test_server().create_database("offload_test");
+  fs::remove_all(store());
+  const CommandResult tried = migrate("file", "data", "", {"--dry-run"});
+  EXPECT_EQ(tried.exit_status, 40) << tried.out;
+}
+
 TEST_F(Offload, OfTwoColumnsNeitherTakesTheOthersPlace) {
   make_source(
       "CREATE TABLE file (id INTEGER PRIMARY KEY, a TEXT, b TEXT); INSERT INTO file VALUES (1, 'b25l', "

@@ -113,7 +113,7 @@ TEST_F(Widen, StopsBeforeTheFirstRowForWhatNoTypeHolds) {
             "0");
   EXPECT_TRUE(contains(err_, "table t, column n: 1 value of 3 does not fit bigint nor any other type"))
       << err_;
-  EXPECT_TRUE(contains(err_, "[tables.\"t\".columns.\"n\"] on-misfit = \"reject\"")) << err_;
+  EXPECT_TRUE(contains(err_, "tables.\"t\".columns.\"n\".on-misfit = \"reject\"")) << err_;
   EXPECT_TRUE(contains(err_, "table t, column s: PostgreSQL's text takes none of these: 1 text not UTF-8"))
       << err_;
   EXPECT_TRUE(contains(err_, "rowid = 2")) << err_;

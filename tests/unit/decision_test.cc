@@ -165,7 +165,7 @@ TEST(Decision, StopsForWhatNoTypeHolds) {
   ASSERT_EQ(decision.findings.size(), 1u);
   EXPECT_EQ(describe(decision.findings[0]),
             "table t, column c: 1 value of 3 does not fit bigint nor any other type (2 integers, 1 blob), the first at "
-            "rowid = 3; [tables.\"t\".columns.\"c\"] on-misfit = \"reject\", or another type");
+            "rowid = 3; tables.\"t\".columns.\"c\".on-misfit = \"reject\", or another type");
 }
 
 TEST(Decision, KeepsTheDeclarationAndRejectsRowsWhenAsked) {

@@ -184,7 +184,7 @@ class Surprising : public Inspected {
 
     plan_.findings.push_back(
         {"audit_logs", "note", "3 of 812,000 texts cannot be stored, the first at id = 4",
-         "[tables.\"audit_logs\".columns.\"note\"] bad-text = \"replace\", or --bad-text "
+         "tables.\"audit_logs\".columns.\"note\".bad-text = \"replace\", or --bad-text "
          "replace",
          ""});
     ObjectOutcome trigger;

@@ -363,7 +363,7 @@ class RandomPlan {
     if (chance()) convert(column);
     if (chance() && chance()) {
       plan.findings.push_back({table.name, column.source, name(),
-                               "[tables.\"x\"] bad-text = \"replace\", or type = \"bytea\"", ""});
+                               "tables.\"x\".bad-text = \"replace\", or type = \"bytea\"", ""});
     }
     ColumnMapping wish;
     wish.column = column.source;
@@ -482,7 +482,7 @@ TEST(PlanFile, SettingsThatWouldResolveAFindingNeedOnlyBeUncommented) {
   }
   plan.findings.push_back(
       {"t", "bio", "3 texts are not UTF-8, the first at id = 17",
-       "[tables.\"t\".columns.\"bio\"] bad-text = \"replace\" or \"strip\", or type = \"bytea\"", ""});
+       "tables.\"t\".columns.\"bio\".bad-text = \"replace\" or \"strip\", or type = \"bytea\"", ""});
   const std::string text = plan_file_of(catalog, {}, plan, {});
   EXPECT_TRUE(contains(text, "# STOPS THE RUN: 3 texts are not UTF-8, the first at id = 17\n")) << text;
   const std::string line = "# bad-text = \"replace\"\n";
