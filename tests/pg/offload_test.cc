@@ -682,7 +682,6 @@ TEST_F(Offload, NamesTheColumnsThatItAddsWhereTheyDiffer) {
   const CommandResult compared = run_command({sluice_program(), "verify", source(), target_});
   EXPECT_EQ(compared.exit_status, 4) << compared.err;
   EXPECT_TRUE(contains(compared.out, "mismatch file {\"id\": 2}, column filePath")) << compared.out;
-  EXPECT_EQ(migrate("file", "data", "", {"--dry-run"}).exit_status, 20) << "rows are in the way";
   target_ = shared_test_server().create_database("offload_test");
   fs::remove_all(store());
   const CommandResult tried = migrate("file", "data", "", {"--dry-run"});
