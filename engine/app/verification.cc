@@ -129,7 +129,9 @@ class TargetReader {
     pipeline.lanes = work_.connections.size();
     pipeline.tasks = pieces.size();
     pipeline.body = [&](std::size_t lane, std::size_t number) {
-      const auto& [table, piece] = pieces[number];
+      TableReadBack* const table =
+          pieces[number].first;  // clang 14 takes no structured binding into a lambda
+      const std::size_t piece = pieces[number].second;
       work_.retries->run([&](std::size_t attempt) {
         if (attempt > 1 && work_.before_reading_again) work_.before_reading_again(lane);
         table->read(*work_.connections[lane], piece, meter);
