@@ -174,8 +174,7 @@ class Migration {
       entry.ranges = table.extents.size();
       for (const ColumnPlan& column : table.columns) {
         // A column that an offload adds comes from the one that holds the files.
-        const std::string& source =
-            column.source.empty() ? table.offloads[column.offload].column : column.source;
+        const std::string& source = column.added ? table.offloads[column.offload].column : column.source;
         entry.columns.push_back({source, column.target, type_of(column)});
       }
     }

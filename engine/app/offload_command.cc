@@ -493,7 +493,8 @@ class Offload {
       ++all;
       if (!FileName::parse(file.name)) {
         ++foreign;
-      } else if (now - file.modified < options_.older_than) {
+      } else if (options_.older_than.count() > 0 &&
+                 now - file.modified < options_.older_than) {  // clocks differ
         ++young;
       } else {
         old.emplace(file.name, file.bytes);
@@ -505,7 +506,14 @@ class Offload {
     Transaction transaction(first(), "SET LOCAL row_security = off");
     lock_files(first(), FileLock::removing);
     std::vector<FileColumn> columns = {column_};
-    for (const RegisteredFileColumn& registered : list_file_columns(first())) {
+    const std::optional<std::vector<RegisteredFileColumn>> known = list_file_columns(first());
+    if (!known) {
+      throw Error(Fault::target_refused,
+                  "no privilege to read which columns refer to files (sluice.file_column)",
+                  "run as its owner: GRANT USAGE ON SCHEMA sluice TO " + quote_identifier(first().user()) +
+                      "; GRANT SELECT ON sluice.file_column TO " + quote_identifier(first().user()));
+    }
+    for (const RegisteredFileColumn& registered : *known) {
       if (registered.there) {
         columns.push_back(registered.column);
         continue;

@@ -191,15 +191,14 @@ class PlanWriter {
     const auto source =
         std::find_if(catalog_.tables.begin(), catalog_.tables.end(),
                      [&](const SourceTable& candidate) { return candidate.name == table.source; });
-    return source != catalog_.tables.end() && !column.source.empty() &&
-           column.place >= source->columns.size();
+    return source != catalog_.tables.end() && !column.added && column.place >= source->columns.size();
   }
 
   void write_columns(const TablePlan& table, const TableMapping* wishes) {
     if (wishes != nullptr) write_offloads(table, wishes->offloads);
     text_ += fmt::format("[tables.{}.columns]\n", toml_string(table.source));
     for (const ColumnPlan& column : table.columns) {
-      if (column.source.empty()) continue;  // an offload adds it
+      if (column.added) continue;
       if (has_finding(table.source, column.source)) continue;
       const Entries entries = entries_of(column, find_column(wishes, column.source), !options_.data_only);
       const std::string line =
@@ -310,7 +309,7 @@ std::string plan_script_of(const MigrationPlan& plan) {
   std::string decisions;
   for (const TablePlan& table : plan.tables) {
     for (const ColumnPlan& column : table.columns) {
-      if (column.source.empty()) continue;
+      if (column.added) continue;
       std::string conversions = describe(column.conversion);
       if (column.remark.empty() && conversions.empty()) continue;
       if (!column.remark.empty() && !conversions.empty()) conversions += "; ";

@@ -128,6 +128,7 @@ Json record_of(const ColumnPlan& column) {
   if (column.role != OffloadRole::none) {
     record["role"] = word_of(std::span<const Word<OffloadRole>>(kRoleWords), column.role);
     record["offload"] = column.offload;
+    if (column.added) record["added"] = true;
   }
   return record;
 }
@@ -183,6 +184,7 @@ ColumnPlan column_of(const Json& record) {
     if (role == nullptr) refuse_record();
     column.role = *role;
     column.offload = record.at("offload").get<std::size_t>();
+    column.added = record.value("added", false);
   }
   return column;
 }

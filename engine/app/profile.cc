@@ -347,7 +347,7 @@ std::vector<PlannedMisfit> find_lost_files(Snapshot& snapshot, const MigrationPl
       std::vector<std::size_t> paths;
       for (std::size_t i = 0; i < table.columns.size(); ++i) {
         const ColumnPlan& column = table.columns[i];
-        if (column.role == OffloadRole::path && column.offload == number && !column.source.empty()) {
+        if (column.role == OffloadRole::path && column.offload == number && !column.added) {
           paths.push_back(i);
         }
       }

@@ -86,7 +86,7 @@ class Collector {
     }
     std::vector<const ColumnPlan*> renamed;
     for (const ColumnPlan& column : plan.columns) {
-      if (!column.source.empty() && column.target != column.source) renamed.push_back(&column);
+      if (!column.added && column.target != column.source) renamed.push_back(&column);
     }
     if (renamed.size() > kRenamedMax) {
       lines_.push_back({SurpriseKind::name,

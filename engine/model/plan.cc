@@ -77,7 +77,7 @@ ObjectOutcome outcome_of(const TablePlan& table, const ColumnPlan& column) {
 }
 
 const std::string& shown_name(const ColumnPlan& column) {
-  return column.source.empty() ? column.target : column.source;
+  return column.added ? column.target : column.source;
 }
 
 std::string type_of(const ColumnPlan& column) {

@@ -67,7 +67,7 @@ Layout layout_of(const TablePlan& plan) {
       *place = i;
       wanted[column.offload] = true;
     }
-    if (column.source.empty()) continue;
+    if (column.added) continue;
     layout.cell_of[i] = layout.plan.columns.size();
     layout.plan.columns.push_back(column);
   }

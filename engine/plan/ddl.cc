@@ -521,7 +521,7 @@ class StepMaker {
     const TablePlan& plan = *table.plan;
     add_comment(table, "table", plan.source, plan.target, "TABLE " + quoted_name(plan));
     for (const ColumnPlan& column : plan.columns) {
-      if (column.source.empty()) continue;  // an offload adds it
+      if (column.added) continue;
       add_comment(table, "column", column.source, column.target,
                   "COLUMN " + quoted_name(plan) + "." + quote_identifier(column.target));
     }

@@ -152,7 +152,7 @@ class OffloadPlanner {
   // Also of one that comes later.
   [[nodiscard]] bool holds_files(const ColumnPlan& column) const {
     return std::any_of(wishes_.offloads.begin(), wishes_.offloads.end(), [&](const OffloadMapping& offload) {
-      return !column.source.empty() && same_name(offload.column, column.source);
+      return !column.added && same_name(offload.column, column.source);
     });
   }
 
@@ -163,6 +163,7 @@ class OffloadPlanner {
 
   void add_column(const RoleName& role, std::size_t number) {
     ColumnPlan column;
+    column.added = true;
     column.role = role.role;
     column.offload = number;
     column.type = role.type;

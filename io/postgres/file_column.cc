@@ -582,11 +582,15 @@ void register_file_column(Connection& connection, const FileColumn& column, cons
   transaction.commit();
 }
 
-std::vector<RegisteredFileColumn> list_file_columns(Connection& connection) {
+std::optional<std::vector<RegisteredFileColumn>> list_file_columns(Connection& connection) {
   const ReadScope scope(connection);
   std::vector<RegisteredFileColumn> columns;
-  if (!connection.execute("SELECT to_regclass('sluice.file_column') IS NOT NULL").boolean(0, 0))
-    return columns;
+  const Result there = connection.execute(
+      "SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') FROM pg_class c "
+      "JOIN "
+      "pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'sluice' AND c.relname = 'file_column'");
+  if (there.rows() == 0) return columns;
+  if (!there.boolean(0, 0)) return std::nullopt;
   const Result listed = connection.execute(
       "SELECT DISTINCT f.target_schema, f.target, f.path, EXISTS (SELECT 1 FROM pg_attribute a WHERE "
       "a.attrelid = "

@@ -181,6 +181,7 @@ struct RegisteredFileColumn {
   FileColumn column;
   bool there = false;  // false: the table or the column is gone, or has another name
 };
-std::vector<RegisteredFileColumn> list_file_columns(Connection& connection);
+// Nothing when the role may not read them.
+std::optional<std::vector<RegisteredFileColumn>> list_file_columns(Connection& connection);
 
 }  // namespace sluice

@@ -219,8 +219,11 @@ bool ledger_is_readable(Connection& connection) {
 
 bool ledger_is_current(Connection& connection) {
   const ReadScope scope(connection);
-  return ledger_exists(connection) &&
-         connection.execute("SELECT to_regclass('sluice.file_column') IS NOT NULL").boolean(0, 0);
+  return ledger_exists(connection) && connection
+                                          .execute(
+                                              "SELECT to_regclass('sluice.repair') IS NOT NULL AND "
+                                              "to_regclass('sluice.file_column') IS NOT NULL")
+                                          .boolean(0, 0);
 }
 
 void install_ledger(Connection& connection) {

@@ -47,10 +47,11 @@ enum class Is { text, number, integer, boolean, list, object };
 using Keys = std::vector<std::pair<std::string, Is>>;
 
 const Keys kReport = {
-    {"status", Is::text},   {"exit_status", Is::integer}, {"root", Is::text},
-    {"error", Is::text},    {"sluice_version", Is::text}, {"source", Is::object},
-    {"target", Is::object}, {"tables", Is::list},         {"objects", Is::list},
-    {"phases", Is::object}, {"explain", Is::object},      {"peak_memory_bytes", Is::integer}};
+    {"status", Is::text},   {"exit_status", Is::integer},   {"root", Is::text},
+    {"error", Is::text},    {"sluice_version", Is::text},   {"source", Is::object},
+    {"target", Is::object}, {"tables", Is::list},           {"objects", Is::list},
+    {"offloads", Is::list}, {"files_written", Is::integer}, {"file_bytes_written", Is::integer},
+    {"phases", Is::object}, {"explain", Is::object},        {"peak_memory_bytes", Is::integer}};
 const Keys kSource = {
     {"path", Is::text}, {"bytes", Is::integer}, {"fingerprint", Is::text}, {"wal_growth_bytes", Is::integer}};
 const Keys kTarget = {{"database", Is::text}, {"schema", Is::text}, {"server_version", Is::integer}};

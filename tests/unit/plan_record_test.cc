@@ -96,6 +96,7 @@ TEST(PlanRecord, KeepsWhereFilesGo) {
   path.target = "filePath";
   path.place = 9;
   path.role = OffloadRole::path;
+  path.added = true;
   plan.columns.push_back(path);
   OffloadPlan offload;
   offload.column = "data";
@@ -112,6 +113,8 @@ TEST(PlanRecord, KeepsWhereFilesGo) {
   EXPECT_EQ(read.columns[0].role, OffloadRole::content);
   EXPECT_EQ(read.columns[1].role, OffloadRole::path);
   EXPECT_EQ(read.columns[1].target, "filePath");
+  EXPECT_TRUE(read.columns[1].added);
+  EXPECT_FALSE(read.columns[0].added);
   const auto with = [&](const std::string& old, const std::string& now) {
     std::string changed = record;
     return changed.replace(changed.find(old), old.size(), now);
