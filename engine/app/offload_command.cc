@@ -297,13 +297,13 @@ class Offload {
       ServerText text(cursor);
       take({row.place, row.version, {}, path, media_type}, text);
     }
-    failpoint("before settle");
+    failpoint("before files settle");
     batch->settle();
-    failpoint("after settle");
+    failpoint("after files settle");
     const std::uint64_t moved =
         set_references(connection, column_, heap, storage_type_, group.references, nulls_contents());
     transaction->commit();
-    failpoint("after group");
+    failpoint("after files committed");
     stores_.note(*batch);
     files_moved_.fetch_add(moved, std::memory_order_relaxed);
     bytes_moved_.fetch_add(group.bytes, std::memory_order_relaxed);

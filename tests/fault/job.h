@@ -20,6 +20,10 @@ namespace sluice::testing {
 std::string sluice_faults_program();
 std::string sluice_careless_program();
 
+// Steps of sluice offload, which offload_kills_test.cc kills at: it is no migration.
+inline const std::vector<std::string> kOffloadSteps = {"before files settle", "after files settle",
+                                                       "after references", "after files committed"};
+
 // `standard` shots, and more where SLUICE_FAULTS asks for it: a factor, or "nightly" for 10.
 std::size_t shots(std::size_t standard);
 

@@ -83,6 +83,39 @@ class OffloadKills : public ::testing::Test {
   std::string target_;
 };
 
+TEST_F(OffloadKills, AKillAtEachStepLosesNothing) {
+  execute(target_, "DELETE FROM file WHERE id > 3000");
+  const auto expect_readable = [&] {
+    EXPECT_EQ(
+        query_value(target_,
+                    "SELECT count(*) FROM file WHERE data IS NULL AND to_jsonb(file)->>'filePath' IS NULL"),
+        "0");
+    for (const QueryRow& row :
+         query(target_, "SELECT to_jsonb(f)->>'filePath' FROM file f WHERE data IS NULL")) {
+      EXPECT_TRUE(fs::exists(store() / *row[0])) << *row[0];
+    }
+  };
+  for (const std::string& step : kOffloadSteps) {
+    SCOPED_TRACE(step);
+    std::vector<std::string> words = command();
+    words.front() = sluice_faults_program();
+    CommandOptions options;
+    options.environment.emplace_back("SLUICE_FAILPOINT", step + ":1");
+    const std::string before = query_value(target_, "SELECT count(data) FROM file");
+    EXPECT_EQ(run_command(words, options).signal, SIGKILL);
+    expect_readable();
+    // Only what was committed has moved.
+    const std::string after = query_value(target_, "SELECT count(data) FROM file");
+    if (step != "after files committed") {
+      EXPECT_EQ(after, before);
+    }
+  }
+  const CommandResult end = run_command(command());
+  EXPECT_EQ(end.exit_status, 0) << end.err;
+  expect_readable();
+  EXPECT_EQ(query_value(target_, "SELECT count(data) FROM file"), "0");
+}
+
 TEST_F(OffloadKills, EveryRowIsReadableAtAnyTimeAndEveryFileArrives) {
   std::atomic<bool> done{false};
   std::atomic<int> pages{0};
