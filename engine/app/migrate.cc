@@ -711,10 +711,8 @@ class Migration {
     std::string first;
     for (const TablePlan& table : plan_.tables) {
       for (std::size_t number = 0; number < table.offloads.size(); ++number) {
-        FileStore& store = stores.add(
-            table.offloads[number].store,
-            [&](const std::string& uri) { return open_store(uri, store_options(stop_, options_.retry_for)); },
-            false);
+        FileStore& store =
+            stores.add(table.offloads[number].store, store_options(stop_, options_.retry_for), false);
         const FileColumn column = file_column_of(table, number);
         const auto look = [&](const PathInUse& used) {
           const std::optional<FileName> name = FileName::parse(used.path);

@@ -49,10 +49,11 @@ constexpr auto kUnfinishedAge = std::chrono::hours(24);
 
 // A content that stays where it is, and why.
 struct Left {
-  std::size_t heap = 0;
-  FileRow row;
+  std::uint32_t version = 0;
   bool other_path = false;  // it has a path already, of another file
 };
+// By heap and place.
+using LeftContentsByPlace = std::map<std::pair<std::size_t, Place>, Left>;
 
 // A large content of the server's, as pieces.
 class ServerText final : public TextPieces {
@@ -79,11 +80,7 @@ class Offload {
     column_.schema = options.schema;
     column_.table = options.table;
     column_.content = options.column;
-    column_.path = options.path;
-    column_.storage_type = options.storage_type;
-    column_.size = options.size;
-    column_.sha256 = options.sha256;
-    column_.media_type = options.media_type;
+    static_cast<FileReferences&>(column_) = options.references;
   }
 
   int run() {
@@ -148,10 +145,7 @@ class Offload {
 
   // A store that is only read need not take files.
   void open(bool changes) {
-    store_ = &stores_.add(
-        options_.store,
-        [&](const std::string& uri) { return open_store(uri, store_options(stop_, options_.retry_for)); },
-        changes);
+    store_ = &stores_.add(options_.store, store_options(stop_, options_.retry_for), changes);
   }
 
   int preview() {
@@ -268,68 +262,63 @@ class Offload {
   // Files first, and durable; then their references, in the transaction in which the rows were read.
   void move_group(Connection& connection, std::size_t heap_number, std::span<const FileRow> rows) {
     const std::string& heap = state_.heaps[heap_number];
-    const std::unique_ptr<Transaction> transaction = begin(connection);
+    Transaction transaction(connection);
+    lock_files(connection, FileLock::putting);
     const std::unique_ptr<FileBatch> batch = store_->begin_batch();
     Group group{heap_number, batch.get(), {}, {}, 0};
-    const auto take = [&](const FileValue& value, TextPieces& text) {
-      const FileRow row{value.place, value.version, 0};
-      take_value(value, row, text, group);
-    };
     std::vector<FileRow> small;
     std::vector<FileRow> large;
     for (const FileRow& row : rows) (row.bytes < kLargeBytes ? small : large).push_back(row);
     read_file_rows(connection, column_, heap, small, true, [&](const FileValue& value) {
       WholeText text(value.content);
-      take(value, text);
+      take_value(value, text, group);
     });
-    for (const FileRow& row : large) {
-      // The names first: nothing else may use the connection while a cursor's pieces are asked for.
+    // Their names first: nothing else may use the connection while a cursor's pieces are asked for.
+    struct Named {
+      FileRow row;
       std::string path;
       std::string media_type;
-      bool there = false;
-      read_file_rows(connection, column_, heap, std::span(&row, 1), false, [&](const FileValue& value) {
-        path = value.path;
-        media_type = value.media_type;
-        there = true;
-      });
-      if (!there) continue;
-      FileCursor cursor(connection, column_, state_, heap, row);
+    };
+    std::vector<Named> named;
+    read_file_rows(connection, column_, heap, large, false, [&](const FileValue& value) {
+      named.push_back(
+          {{value.place, value.version, 0}, std::string(value.path), std::string(value.media_type)});
+    });
+    for (const Named& one : named) {
+      FileCursor cursor(connection, column_, state_, heap, one.row);
       ServerText text(cursor);
-      take({row.place, row.version, {}, path, media_type}, text);
+      take_value({one.row.place, one.row.version, {}, one.path, one.media_type}, text, group);
     }
     failpoint("before files settle");
     batch->settle();
     failpoint("after files settle");
     const std::uint64_t moved =
         set_references(connection, column_, heap, storage_type_, group.references, nulls_contents());
-    transaction->commit();
+    transaction.commit();
     failpoint("after files committed");
     stores_.note(*batch);
     files_moved_.fetch_add(moved, std::memory_order_relaxed);
     bytes_moved_.fetch_add(group.bytes, std::memory_order_relaxed);
     changed_meanwhile_.fetch_add(rows.size() - group.left.size() - moved, std::memory_order_relaxed);
     const std::lock_guard lock(mutex_);
-    for (const Left& left : group.left) left_.emplace(key_of(left.heap, left.row.place), left);
-  }
-
-  static std::unique_ptr<Transaction> begin(Connection& connection) {
-    auto transaction = std::make_unique<Transaction>(connection);
-    lock_files(connection, FileLock::putting);
-    return transaction;
+    for (const auto& [place, left] : group.left) left_.insert_or_assign(place, left);
   }
 
   struct Group {
     std::size_t heap;
     FileBatch* batch;
     std::vector<StoredReference> references;
-    std::vector<Left> left;
+    LeftContentsByPlace left;
     std::uint64_t bytes;
   };
 
-  void take_value(const FileValue& value, const FileRow& row, TextPieces& text, Group& group) {
+  void take_value(const FileValue& value, TextPieces& text, Group& group) {
+    const auto leave = [&](bool other_path) {
+      group.left[{group.heap, value.place}] = {value.version, other_path};
+    };
     std::optional<FileOfText> file = FileOfText::find(text, options_.text);
     if (!file) {
-      group.left.push_back({group.heap, row, false});
+      leave(false);
       return;
     }
     FileName name;
@@ -341,7 +330,7 @@ class Offload {
       // It stayed beside its path, and may go when that is this very file.
       const std::optional<FileName> known = FileName::parse(value.path);
       if (!known || known->sha256 != name.sha256) {
-        group.left.push_back({group.heap, row, true});
+        leave(true);
         return;
       }
       name = *known;
@@ -349,16 +338,14 @@ class Offload {
     put_file(*group.batch, name, *file);
     group.bytes += file->size();
     group.references.push_back(
-        {row.place, row.version, name.text(), file->size(), to_hex(name.sha256), file->media_type()});
+        {value.place, value.version, name.text(), file->size(), to_hex(name.sha256), file->media_type()});
   }
-
-  static std::pair<std::size_t, Place> key_of(std::size_t heap, Place place) { return {heap, place}; }
 
   // Looked at before, and the same since.
   bool is_left(std::size_t heap, const FileRow& row) {
     const std::lock_guard lock(mutex_);
-    const auto found = left_.find(key_of(heap, row.place));
-    return found != left_.end() && found->second.row.version == row.version;
+    const auto found = left_.find({heap, row.place});
+    return found != left_.end() && found->second.version == row.version;
   }
 
   bool say_what_moved() {
@@ -369,7 +356,7 @@ class Offload {
                              human_bytes(stores_.bytes_written()));
     std::uint64_t unreadable = 0;
     std::uint64_t other_path = 0;
-    for (const auto& [key, row] : left_) ++(row.other_path ? other_path : unreadable);
+    for (const auto& [place, stays] : left_) ++(stays.other_path ? other_path : unreadable);
     if (unreadable > 0) {
       std::cout << fmt::format(
           "left as they are: {} that {} no Base64 as the flags allow it (--data-uri, --line-breaks, "
@@ -404,12 +391,12 @@ class Offload {
 
   void list_left() {
     std::size_t shown = 0;
-    for (const auto& [key, row] : left_) {
+    for (const auto& [place, left] : left_) {
       if (++shown > kNamesShown) {
         std::cout << "  and more\n";
         break;
       }
-      std::cout << "  " << state_.heaps[row.heap] << " ctid " << text_of_place(row.row.place) << "\n";
+      std::cout << "  " << state_.heaps[place.first] << " ctid " << text_of_place(place.second) << "\n";
     }
   }
 
@@ -505,7 +492,8 @@ class Offload {
     // of this role are an error then: what it does not see would count as unused.
     Transaction transaction(first(), "SET LOCAL row_security = off");
     lock_files(first(), FileLock::removing);
-    std::vector<FileColumn> columns = {column_};
+    std::vector<FileColumn> columns;
+    bool named_is_known = false;
     const std::optional<std::vector<RegisteredFileColumn>> known = list_file_columns(first());
     if (!known) {
       throw Error(Fault::target_refused,
@@ -515,11 +503,14 @@ class Offload {
     }
     for (const RegisteredFileColumn& registered : *known) {
       if (registered.there) {
-        columns.push_back(registered.column);
+        const FileColumn& column = columns.emplace_back(registered.column);
+        named_is_known |=
+            column.schema == column_.schema && column.table == column_.table && column.path == column_.path;
         continue;
       }
       refuse_unknown(registered.column);
     }
+    if (!named_is_known) columns.push_back(column_);
     // Whatever the store and the storage type that a row names: two addresses may be one store, and a file
     // too many that stays does no harm.
     for (const FileColumn& column : columns) {
@@ -586,7 +577,7 @@ class Offload {
   std::atomic<std::uint64_t> broken_{0};
   std::uint64_t foreign_ = 0;
   std::mutex mutex_;  // of left_, and of the lines of verify()
-  std::map<std::pair<std::size_t, Place>, Left> left_;
+  LeftContentsByPlace left_;
 };
 
 }  // namespace

@@ -557,10 +557,10 @@ void add_offload_options(CLI::App& app, OffloadOptions& options) {
       ->type_name("URI")
       ->required();
   app.add_option("--schema", options.schema, "The table's schema [public]")->type_name("NAME");
-  app.add_option("--path", options.path,
+  app.add_option("--path", options.references.path,
                  "Column for the name of the file in the store, added where missing [filePath]")
       ->type_name("NAME");
-  app.add_option("--storage-type", options.storage_type,
+  app.add_option("--storage-type", options.references.storage_type,
                  "Column for the kind of the store, file or s3 [storageType]")
       ->type_name("NAME");
   const auto add_name = [&](const char* flag, std::optional<std::string>& name, const char* help) {
@@ -568,9 +568,9 @@ void add_offload_options(CLI::App& app, OffloadOptions& options) {
            flag, [&name](const std::string& text) { name = text; }, help)
         ->type_name("NAME");
   };
-  add_name("--size", options.size, "Column for the size of the file in bytes [none]");
-  add_name("--sha256", options.sha256, "Column for its SHA-256 in hex [none]");
-  add_name("--media-type", options.media_type, "Column for the media type of a data: URI [none]");
+  add_name("--size", options.references.size, "Column for the size of the file in bytes [none]");
+  add_name("--sha256", options.references.sha256, "Column for its SHA-256 in hex [none]");
+  add_name("--media-type", options.references.media_type, "Column for the media type of a data: URI [none]");
   add_choice<OffloadedColumn>(app, "--after", options.afterwards,
                               {{"null", OffloadedColumn::null}, {"keep", OffloadedColumn::keep}},
                               "What becomes of the text of a file that was moved [null]")
@@ -615,8 +615,9 @@ void add_offload_options(CLI::App& app, OffloadOptions& options) {
 
 void check_offload_options(const OffloadOptions& options) {
   std::set<std::string> names;
-  const std::vector<std::optional<std::string>> all = {options.column, options.path,   options.storage_type,
-                                                       options.size,   options.sha256, options.media_type};
+  const std::vector<std::optional<std::string>> all = {
+      options.column,          options.references.path,   options.references.storage_type,
+      options.references.size, options.references.sha256, options.references.media_type};
   for (const std::optional<std::string>& name : all) {
     if (!name || names.insert(*name).second) continue;
     throw Error(Fault::usage, "column " + *name + " is named twice, and can hold one thing",

@@ -135,11 +135,7 @@ struct OffloadOptions : CommonOptions {
   std::string table;
   std::string column;
   std::string store;
-  std::string path = "filePath";
-  std::string storage_type = "storageType";
-  std::optional<std::string> size;
-  std::optional<std::string> sha256;
-  std::optional<std::string> media_type;
+  FileReferences references;
   FileText text;
   OffloadedColumn afterwards = OffloadedColumn::null;  // or keep
   bool compress = false;

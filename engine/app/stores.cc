@@ -20,8 +20,7 @@ void open_stores(const std::vector<TablePlan>& tables, const StoreOptions& optio
                  bool changes) {
   for (const TablePlan& table : tables) {
     for (const OffloadPlan& offload : table.offloads) {
-      FileStore& store = stores.add(
-          offload.store, [&](const std::string& uri) { return open_store(uri, options); }, changes);
+      FileStore& store = stores.add(offload.store, options, changes);
       if (!changes) static_cast<void>(store.size_of(FileName{}));
     }
   }

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -35,6 +36,15 @@ enum class OffloadRole : std::uint8_t {
   size,          // bytes of the file
   sha256,        // 64 lower-case hex digits
   media_type,    // what the data: URI said
+};
+
+// The columns that refer to a file, by their names in the target.
+struct FileReferences {
+  std::string path = "filePath";
+  std::string storage_type = "storageType";
+  std::optional<std::string> size{};  // this and the next: none unless named
+  std::optional<std::string> sha256{};
+  std::optional<std::string> media_type{};
 };
 
 struct OffloadPlan {

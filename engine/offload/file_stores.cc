@@ -4,10 +4,10 @@
 
 namespace sluice {
 
-FileStore& FileStores::add(const std::string& uri, const Open& open, bool changes) {
+FileStore& FileStores::add(const std::string& uri, const StoreOptions& options, bool changes) {
   std::unique_ptr<FileStore>& store = stores_[uri];
   if (!store) {
-    store = open(uri);
+    store = open_store(uri, options);
     if (changes) store->check();
   }
   return *store;

@@ -3,23 +3,21 @@
 
 #include <atomic>
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 
 #include "io/store/file_store.h"
+#include "io/store/open_store.h"
 
 namespace sluice {
 
 // add() belongs to the thread that prepares the run, before any other looks; the rest may be called by any.
 class FileStores {
  public:
-  using Open = std::function<std::unique_ptr<FileStore>(const std::string& uri)>;
-
   // Opens it, unless it is open already, and checks whether it takes files where any are to be put or
   // removed. Throws Error (usage, store).
-  FileStore& add(const std::string& uri, const Open& open, bool changes = true);
+  FileStore& add(const std::string& uri, const StoreOptions& options, bool changes = true);
 
   // Null for one that is not open: then files are only looked at.
   [[nodiscard]] FileStore* find(const std::string& uri) const;

@@ -65,15 +65,10 @@ struct ColumnMapping {
 
 // A column whose files go to a store, and the columns that refer to them: of the source where it has one of
 // that name, else added.
-struct OffloadMapping {
+struct OffloadMapping : FileReferences {
   std::string column;  // of the source
   std::string origin;  // file:line
   std::string store;
-  std::string path = "filePath";
-  std::string storage_type = "storageType";
-  std::optional<std::string> size;
-  std::optional<std::string> sha256;
-  std::optional<std::string> media_type;
   OffloadedColumn source = OffloadedColumn::null;
   FileText text;
   bool compress = false;

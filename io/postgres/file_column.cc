@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <unordered_map>
 
 #include "engine/model/failpoint.h"
 #include "engine/model/quote.h"
@@ -373,6 +374,8 @@ void read_file_rows(Connection& connection, const FileColumn& column, const std:
                     std::span<const FileRow> rows, bool content,
                     const std::function<void(const FileValue&)>& each) {
   if (rows.empty()) return;
+  std::unordered_map<Place, std::uint32_t> versions;
+  for (const FileRow& row : rows) versions.emplace(row.place, row.version);
   const ReadScope scope(connection);
   const std::string media_type =
       column.has(OffloadRole::media_type) ? column.quoted(OffloadRole::media_type) : "NULL::text";
@@ -388,10 +391,8 @@ void read_file_rows(Connection& connection, const FileColumn& column, const std:
              value.content = text_of(fields.next());
              value.path = text_of(fields.next());
              value.media_type = text_of(fields.next());
-             const bool listed = std::any_of(rows.begin(), rows.end(), [&](const FileRow& row) {
-               return row.place == value.place && row.version == value.version;
-             });
-             if (listed) each(value);
+             const auto listed = versions.find(value.place);
+             if (listed != versions.end() && listed->second == value.version) each(value);
            });
 }
 

@@ -24,15 +24,10 @@
 namespace sluice {
 
 // Names as they are in the target.
-struct FileColumn {
+struct FileColumn : FileReferences {
   std::string schema;
   std::string table;
   std::string content;
-  std::string path;
-  std::string storage_type;
-  std::optional<std::string> size{};
-  std::optional<std::string> sha256{};
-  std::optional<std::string> media_type{};
 
   // "schema"."table", and the column of a role, as SQL. REQUIRES: it has one.
   [[nodiscard]] std::string quoted_table() const;
