@@ -38,11 +38,6 @@ struct Unit {
   }
 };
 
-DifferenceKind kind_of(const RowPair& pair) {
-  if (!pair.target) return DifferenceKind::missing;
-  return pair.source ? DifferenceKind::mismatch : DifferenceKind::extraneous;
-}
-
 // As the server would cut it: whole characters.
 std::string beginning_of(std::string text, std::size_t characters) {
   std::size_t end = 0;
@@ -271,10 +266,8 @@ std::vector<Unit> cut(const DifferenceWork& work) {
 std::optional<Differences> find_archive_differences(const Archive& archive, const DifferenceWork& work,
                                                     Console& console, const StopRequest& stop) {
   const std::vector<Unit> units = cut(work);
-  Differences found;
-  found.tables.resize(work.tables->size());
-  std::vector<TableDifferences> counts(units.size());
-  std::vector<std::vector<RowDifference>> rows(units.size());
+  std::vector<UnitDifferences> parts(units.size());
+  for (std::size_t number = 0; number < units.size(); ++number) parts[number].table = units[number].table;
   std::vector<std::unique_ptr<Source>> sources;
   for (std::size_t i = 0; i < work.connections.size(); ++i) sources.push_back(make_archive_source(archive));
   std::atomic<std::uint64_t> reported{0};
@@ -287,15 +280,10 @@ std::optional<Differences> find_archive_differences(const Archive& archive, cons
     naming_table((*work.tables)[unit.table], [&] {
       Lane at(work, lane, *sources[lane], unit);
       const std::vector<RowPair> pairs = at.find();
-      for (const RowPair& pair : pairs) {
-        const DifferenceKind kind = kind_of(pair);
-        counts[number].missing += kind == DifferenceKind::missing ? 1 : 0;
-        counts[number].mismatch += kind == DifferenceKind::mismatch ? 1 : 0;
-        counts[number].extraneous += kind == DifferenceKind::extraneous ? 1 : 0;
-      }
+      for (const RowPair& pair : pairs) parts[number].count(pair);
       const std::uint64_t before = reported.fetch_add(pairs.size());
       const std::uint64_t room = before < work.max_report ? work.max_report - before : 0;
-      rows[number] =
+      parts[number].rows =
           at.describe(std::span(pairs).first(std::min<std::uint64_t>(room, pairs.size())), work.show_values);
     });
     finished.fetch_add(1, std::memory_order_relaxed);
@@ -306,18 +294,7 @@ std::optional<Differences> find_archive_differences(const Archive& archive, cons
     });
     if (!run_pipeline(pipeline, stop)) return std::nullopt;
   }
-  for (std::size_t number = 0; number < units.size(); ++number) {
-    TableDifferences& table = found.tables[units[number].table];
-    table.missing += counts[number].missing;
-    table.mismatch += counts[number].mismatch;
-    table.extraneous += counts[number].extraneous;
-    std::move(rows[number].begin(), rows[number].end(), std::back_inserter(found.rows));
-  }
-  std::stable_sort(found.rows.begin(), found.rows.end(),
-                   [](const RowDifference& left, const RowDifference& right) {
-                     return std::tie(left.table, left.kind) < std::tie(right.table, right.kind);
-                   });
-  return found;
+  return add_up(std::move(parts), work.tables->size());
 }
 
 }  // namespace sluice

@@ -71,11 +71,6 @@ struct Share {
   }
 };
 
-DifferenceKind kind_of(const RowPair& pair) {
-  if (!pair.target) return DifferenceKind::missing;
-  return pair.source ? DifferenceKind::mismatch : DifferenceKind::extraneous;
-}
-
 std::string printable_value(const Cell& cell) {
   switch (cell.storage()) {
     case StorageClass::null:
@@ -668,12 +663,48 @@ bool DifferenceFinder::cut_by_scan(std::size_t table, const std::vector<std::siz
   return true;
 }
 
+DifferenceKind kind_of(const RowPair& pair) {
+  if (!pair.target) return DifferenceKind::missing;
+  return pair.source ? DifferenceKind::mismatch : DifferenceKind::extraneous;
+}
+
+void UnitDifferences::count(const RowPair& pair) {
+  if (pair.source && pair.source->is_unfit()) ++counts.unfit_there;
+  switch (kind_of(pair)) {
+    case DifferenceKind::missing:
+      ++counts.missing;
+      break;
+    case DifferenceKind::mismatch:
+      ++counts.mismatch;
+      break;
+    case DifferenceKind::extraneous:
+      ++counts.extraneous;
+      break;
+  }
+}
+
+Differences add_up(std::vector<UnitDifferences> units, std::size_t tables) {
+  Differences found;
+  found.tables.resize(tables);
+  for (UnitDifferences& unit : units) {
+    TableDifferences& table = found.tables[unit.table];
+    table.missing += unit.counts.missing;
+    table.mismatch += unit.counts.mismatch;
+    table.extraneous += unit.counts.extraneous;
+    table.unfit_there += unit.counts.unfit_there;
+    table.unfit_unnamed |= unit.counts.unfit_unnamed;
+    std::move(unit.rows.begin(), unit.rows.end(), std::back_inserter(found.rows));
+  }
+  std::stable_sort(found.rows.begin(), found.rows.end(), [](const RowDifference& a, const RowDifference& b) {
+    return std::tie(a.table, a.kind) < std::tie(b.table, b.kind);
+  });
+  return found;
+}
+
 std::optional<Differences> DifferenceFinder::find() {
   if (!cut()) return std::nullopt;
-  Differences found;
-  found.tables.resize(work_.tables->size());
-  std::vector<TableDifferences> counts(units_.size());
-  std::vector<std::vector<RowDifference>> rows(units_.size());
+  std::vector<UnitDifferences> parts(units_.size());
+  for (std::size_t number = 0; number < units_.size(); ++number) parts[number].table = units_[number].table;
   std::atomic<std::uint64_t> reported{0};
   std::atomic<std::size_t> kept{0};
   std::atomic<std::size_t> finished{0};
@@ -693,26 +724,13 @@ std::optional<Differences> DifferenceFinder::find() {
     std::vector<RowPair> pairs;
     with_lane([&](Lane& work) {
       pairs = work.find();
-      counts[number].unfit_unnamed = work.unfit_unnamed();
+      parts[number].counts.unfit_unnamed = work.unfit_unnamed();
     });
-    for (const RowPair& pair : pairs) {
-      if (pair.source && pair.source->is_unfit()) ++counts[number].unfit_there;
-      switch (kind_of(pair)) {
-        case DifferenceKind::missing:
-          ++counts[number].missing;
-          break;
-        case DifferenceKind::mismatch:
-          ++counts[number].mismatch;
-          break;
-        case DifferenceKind::extraneous:
-          ++counts[number].extraneous;
-          break;
-      }
-    }
+    for (const RowPair& pair : pairs) parts[number].count(pair);
     const std::uint64_t before = reported.fetch_add(pairs.size());
     const std::uint64_t room = before < work_.max_report ? work_.max_report - before : 0;
     const auto shown = std::span(pairs).first(std::min<std::uint64_t>(room, pairs.size()));
-    with_lane([&](Lane& work) { rows[number] = work.describe(shown, work_.show_values); });
+    with_lane([&](Lane& work) { parts[number].rows = work.describe(shown, work_.show_values); });
     if (kept.fetch_add(pairs.size()) + pairs.size() <= room_->pairs_kept) unit.pairs = std::move(pairs);
     finished.fetch_add(1, std::memory_order_relaxed);
   };
@@ -722,19 +740,7 @@ std::optional<Differences> DifferenceFinder::find() {
     });
     if (!run_pipeline(pipeline, stop_)) return std::nullopt;
   }
-  for (std::size_t number = 0; number < units_.size(); ++number) {
-    TableDifferences& table = found.tables[units_[number].table];
-    table.missing += counts[number].missing;
-    table.mismatch += counts[number].mismatch;
-    table.extraneous += counts[number].extraneous;
-    table.unfit_there += counts[number].unfit_there;
-    table.unfit_unnamed |= counts[number].unfit_unnamed;
-    std::move(rows[number].begin(), rows[number].end(), std::back_inserter(found.rows));
-  }
-  std::stable_sort(found.rows.begin(), found.rows.end(), [](const RowDifference& a, const RowDifference& b) {
-    return std::tie(a.table, a.kind) < std::tie(b.table, b.kind);
-  });
-  return found;
+  return add_up(std::move(parts), work_.tables->size());
 }
 
 // Repairs items, puts aside what has to wait for others, and gives up on what the target refuses.

@@ -24,6 +24,7 @@
 #include "io/postgres/read_back.h"
 #include "io/postgres/repair.h"
 #include "io/sqlite/snapshot.h"
+#include "verify/row_diff.h"
 
 namespace sluice {
 
@@ -135,6 +136,19 @@ class DifferenceFinder {
   const StopRequest& stop_;
   std::vector<Unit> units_;
 };
+
+DifferenceKind kind_of(const RowPair& pair);
+
+// What one unit of the work found.
+struct UnitDifferences {
+  std::size_t table = 0;
+  TableDifferences counts;
+  std::vector<RowDifference> rows;
+
+  void count(const RowPair& pair);
+};
+// All of them together, the rows by table and kind, and else in the order of the units.
+Differences add_up(std::vector<UnitDifferences> units, std::size_t tables);
 
 // The key columns of a row, as they were printed, as a JSON object.
 std::string key_of_printed(const TablePlan& plan, const PrintedRow& row);

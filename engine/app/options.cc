@@ -130,6 +130,14 @@ void add_log_format(CLI::App& app, CommonOptions& options) {
       ->type_name("FORMAT");
 }
 
+void add_progress(CLI::App& app, ProgressMode& progress,
+                  const std::string& help = "auto (a live line on a terminal), plain or none [auto]") {
+  add_choice<ProgressMode>(
+      app, "--progress", progress,
+      {{"auto", ProgressMode::automatic}, {"plain", ProgressMode::plain}, {"none", ProgressMode::none}}, help)
+      ->type_name("MODE");
+}
+
 // The flags that decide the plan: those of migrate, plan and inspect.
 void add_planning_options(CLI::App& app, PlanningOptions& options) {
   options.jobs = default_jobs();
@@ -175,11 +183,7 @@ void add_planning_options(CLI::App& app, PlanningOptions& options) {
                "The hidden rowid arrives as a column of tables that have no integer key");
   app.add_flag("--data-only", options.data_only,
                "Load into tables that exist, whose columns and types decide; create nothing");
-  add_choice<ProgressMode>(
-      app, "--progress", options.progress,
-      {{"auto", ProgressMode::automatic}, {"plain", ProgressMode::plain}, {"none", ProgressMode::none}},
-      "auto (a live line on a terminal), plain or none [auto]")
-      ->type_name("MODE");
+  add_progress(app, options.progress);
   add_log_format(app, options);
 }
 
@@ -259,14 +263,6 @@ void add_jobs(CLI::App& app, PlanningOptions& options, const char* what) {
       ->check(CLI::Range(std::size_t{1}, kJobsMax).description(""));
 }
 
-void add_progress(CLI::App& app, PlanningOptions& options) {
-  add_choice<ProgressMode>(
-      app, "--progress", options.progress,
-      {{"auto", ProgressMode::automatic}, {"plain", ProgressMode::plain}, {"none", ProgressMode::none}},
-      "auto (a live line on a terminal), plain or none [auto]")
-      ->type_name("MODE");
-}
-
 // What compressing takes, for a lane: the content of a frame, what it became, and the tables of zstd, as
 // measured with frames of 4 MiB.
 std::uint64_t bytes_of_lane_at_level(int level) {
@@ -304,7 +300,7 @@ void add_restore_options(CLI::App& app, RestoreOptions& options) {
   add_dry_run(app, options);
   add_restart(app, options);
   add_more_run_options(app, options);
-  add_progress(app, options);
+  add_progress(app, options.progress);
   add_log_format(app, options);
 }
 
@@ -366,11 +362,7 @@ void add_verify_options(CLI::App& app, VerifyOptions& options) {
                             "How text that PostgreSQL refuses was loaded, where no ledger says so [stop]")
       ->type_name("MODE");
   add_retry_for(app, options.retry_for);
-  add_choice<ProgressMode>(
-      app, "--progress", options.progress,
-      {{"auto", ProgressMode::automatic}, {"plain", ProgressMode::plain}, {"none", ProgressMode::none}},
-      "auto (a live line on a terminal), plain or none [auto]")
-      ->type_name("MODE");
+  add_progress(app, options.progress);
   add_log_format(app, options);
 }
 
@@ -605,11 +597,8 @@ void add_offload_options(CLI::App& app, OffloadOptions& options) {
                "Try again for so long what a server or a store refuses for the moment [5min]");
   add_duration(app, "--grace", options.grace,
                "How long a stopped run may take to finish what is under way [20s]");
-  add_choice<ProgressMode>(
-      app, "--progress", options.progress,
-      {{"auto", ProgressMode::automatic}, {"plain", ProgressMode::plain}, {"none", ProgressMode::none}},
-      "Live line on a terminal, a plain line every ten seconds elsewhere, or none [auto]")
-      ->type_name("MODE");
+  add_progress(app, options.progress,
+               "Live line on a terminal, a plain line every ten seconds elsewhere, or none [auto]");
   add_log_format(app, options);
 }
 

@@ -29,6 +29,7 @@
 #include "io/store/sha256.h"
 #include "support/bytes_content.h"
 #include "support/conditions.h"
+#include "support/error_of.h"
 #include "support/seed.h"
 #include "support/small_disk.h"
 #include "support/temporary_directory.h"
@@ -131,15 +132,6 @@ class WatchedCalls {
     calls = std::move(state);
   }
 };
-
-Error error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error;
-  }
-  return {Fault::internal, "no error"};
-}
 
 std::vector<std::string> temporary_names_below(const fs::path& folder) {
   std::vector<std::string> found;

@@ -14,8 +14,10 @@
 
 #include "engine/model/error.h"
 #include "io/store/s3_store.h"
+#include "store/s3_options.h"
 #include "support/bytes_content.h"
 #include "support/conditions.h"
+#include "support/error_of.h"
 #include "support/s3_stub.h"
 #include "support/seed.h"
 
@@ -23,33 +25,6 @@ namespace sluice::testing {
 namespace {
 
 using namespace std::chrono_literals;
-
-S3Options options_for(const S3Stub& stub) {
-  S3Options options;
-  options.calls.address = s3_address(stub.endpoint(), "us-east-1", stub.options().bucket);
-  options.calls.region = "us-east-1";
-  options.calls.credentials = {stub.options().access_key_id, stub.options().secret_access_key, ""};
-  options.calls.first_pause = 1ms;
-  options.calls.last_pause = 4ms;
-  options.calls.retry_for = 10s;
-  options.single_put_max = 4'000;
-  options.part_bytes = 1'000;
-  options.bytes_under_way = 4'000;
-  return options;
-}
-
-std::string text_of(const Bytes& bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-Error error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error;
-  }
-  return {Fault::internal, "no error"};
-}
 
 // Those that may pass by themselves.
 constexpr S3Fault kPassing[] = {
@@ -86,12 +61,12 @@ TEST_P(S3Faults, WhatWasPutIsThereAndNothingIsHalfThere) {
   for (int at = 1;; ++at) {
     ASSERT_LT(at, 60);
     S3Stub stub;
-    S3Options options = options_for(stub);
+    S3Options options = options_for(stub, 1'000);
     if (sticky) options.calls.retry_for = 12ms;
     // What a server has done with a request that was cut off, nobody can know.
     if (sticky && fault == S3Fault::wrong_etag) options.puts_under_way = 1;
     S3Store store("bucket", "p", options);
-    S3Store healthy("bucket", "p", options_for(stub));
+    S3Store healthy("bucket", "p", options_for(stub, 1'000));
     stub.put_object(old_key, text_of(old.bytes()));
     stub.make_older(old_key, 100h);
     stub.arm(fault, at, sticky);
@@ -162,7 +137,7 @@ TEST_P(S3Faults, WhatIsReadIsWholeOrAnError) {
   BytesContent content(random_bytes(random_, 500'000));
   for (int at = 1; at < 3; ++at) {
     S3Stub stub;
-    S3Options options = options_for(stub);
+    S3Options options = options_for(stub, 1'000);
     if (sticky) options.calls.retry_for = 12ms;
     S3Store store("bucket", "", options);
     stub.put_object(content.name().text(), text_of(content.bytes()));
@@ -193,7 +168,7 @@ TEST_P(S3Faults, ListsAndRemovalsAreWholeOrErrors) {
     S3StubOptions pages;
     pages.page_keys = 2;
     S3Stub stub(pages);
-    S3Options options = options_for(stub);
+    S3Options options = options_for(stub, 1'000);
     if (sticky) options.calls.retry_for = 12ms;
     S3Store store("bucket", "", options);
     std::set<std::string> expected;
@@ -251,7 +226,7 @@ class S3Cuts : public ::testing::Test {
 TEST_F(S3Cuts, AnAnswerThatIsCutAtAnyByteIsNoticedAndReadOn) {
   BytesContent content(random_bytes(random_, 300));
   stub_.put_object(content.name().text(), text_of(content.bytes()));
-  S3Store store("bucket", "", options_for(stub_));
+  S3Store store("bucket", "", options_for(stub_, 1'000));
   std::size_t whole = 0;
   for (std::size_t cut = 0; cut < 700 && whole == 0; ++cut) {
     stub_.arm(S3Fault::cut_answer, 1, false);
@@ -269,14 +244,14 @@ TEST_F(S3Cuts, ARangeThatIsShorterThanAskedForIsNotTheEnd) {
   S3Stub stub(short_ranges);
   BytesContent content(random_bytes(random_, 1000));
   stub.put_object(content.name().text(), text_of(content.bytes()));
-  S3Store store("bucket", "", options_for(stub));
+  S3Store store("bucket", "", options_for(stub, 1'000));
   stub.arm(S3Fault::cut_answer, 1, false);
   EXPECT_EQ(read_file(store, content.name()), content.bytes());
   EXPECT_GT(stub.requests().size(), 4U);
 }
 
 TEST_F(S3Cuts, AnAnswerToAPutThatIsCutAtAnyByteIsNotTakenForOne) {
-  S3Store store("bucket", "", options_for(stub_));
+  S3Store store("bucket", "", options_for(stub_, 1'000));
   for (std::size_t cut = 0; cut < 220; cut += 3) {
     BytesContent content(random_bytes(random_, 300));
     stub_.arm(S3Fault::cut_answer, 1, false, "PUT");
@@ -292,7 +267,7 @@ TEST_F(S3Cuts, AnAnswerToAPutThatIsCutAtAnyByteIsNotTakenForOne) {
 TEST_F(S3Cuts, AFileThatChangesWhileItIsReadIsAnError) {
   BytesContent content(random_bytes(random_, 300'000));
   stub_.put_object(content.name().text(), text_of(content.bytes()));
-  S3Store store("bucket", "", options_for(stub_));
+  S3Store store("bucket", "", options_for(stub_, 1'000));
   stub_.arm(S3Fault::cut_answer, 1, false);
   bool changed = false;
   const Error error = error_of([&] {
@@ -306,7 +281,7 @@ TEST_F(S3Cuts, AFileThatChangesWhileItIsReadIsAnError) {
 
 TEST_F(S3Cuts, WhatTheReaderThrowsComesThrough) {
   stub_.put_object(BytesContent({}).name().text(), "bytes");
-  S3Store store("bucket", "", options_for(stub_));
+  S3Store store("bucket", "", options_for(stub_, 1'000));
   EXPECT_EQ(error_of([&] {
               store.read(BytesContent({}).name(),
                          [](std::span<const std::byte>) { throw Error(Fault::output, "no room"); });
@@ -322,7 +297,7 @@ TEST_F(S3Cuts, AStopEndsEveryWaitAtOnce) {
   for (BytesContent* content : {&small, &large}) {
     for (const S3Fault fault : {S3Fault::silence, S3Fault::slow_down}) {
       std::atomic<bool> stop = false;
-      S3Options options = options_for(stub_);
+      S3Options options = options_for(stub_, 1'000);
       options.calls.retry_for = 1h;
       options.calls.first_pause = 10min;  // it waits for the next attempt
       options.calls.last_pause = 10min;
@@ -348,7 +323,7 @@ TEST_F(S3Cuts, AStopEndsEveryWaitAtOnce) {
 }
 
 TEST_F(S3Cuts, ASilentServerIsGivenUp) {
-  S3Options options = options_for(stub_);
+  S3Options options = options_for(stub_, 1'000);
   options.calls.http.stall_timeout = 1s;
   options.calls.retry_for = 0ms;
   S3Store store("bucket", "", options);
@@ -360,7 +335,7 @@ TEST_F(S3Cuts, ASilentServerIsGivenUp) {
 }
 
 TEST_F(S3Cuts, WithNoTimeToTryAgainThereIsOneAttempt) {
-  S3Options options = options_for(stub_);
+  S3Options options = options_for(stub_, 1'000);
   options.calls.retry_for = 0ms;
   S3Store store("bucket", "", options);
   stub_.arm(S3Fault::slow_down, 1, true);
@@ -370,7 +345,7 @@ TEST_F(S3Cuts, WithNoTimeToTryAgainThereIsOneAttempt) {
 }
 
 TEST_F(S3Cuts, ThePausesBecomeLonger) {
-  S3Options options = options_for(stub_);
+  S3Options options = options_for(stub_, 1'000);
   options.calls.retry_for = 300ms;
   options.calls.first_pause = 10ms;
   options.calls.last_pause = 1s;

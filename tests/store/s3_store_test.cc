@@ -18,9 +18,11 @@
 
 #include "engine/model/error.h"
 #include "io/store/open_store.h"
+#include "store/s3_options.h"
 #include "support/bytes_content.h"
 #include "support/command.h"
 #include "support/conditions.h"
+#include "support/error_of.h"
 #include "support/s3_stub.h"
 #include "support/seed.h"
 #include "support/temporary_directory.h"
@@ -30,34 +32,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-std::string text_of(const Bytes& bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-Error error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error;
-  }
-  return {Fault::internal, "no error"};
-}
-
 class S3StoreTest : public ::testing::Test {
  protected:
-  S3Options small_parts() const {
-    S3Options options;
-    options.calls.address = s3_address(stub_.endpoint(), "us-east-1", stub_.options().bucket);
-    options.calls.region = "us-east-1";
-    options.calls.credentials = {stub_.options().access_key_id, stub_.options().secret_access_key, ""};
-    options.calls.first_pause = 1ms;
-    options.calls.last_pause = 4ms;
-    options.calls.retry_for = 10s;
-    options.single_put_max = 40'000;
-    options.part_bytes = 10'000;
-    options.bytes_under_way = 40'000;
-    return options;
-  }
+  S3Options small_parts() const { return options_for(stub_, 10'000); }
 
   void put(FileStore& store, const FileName& name, BytesContent& content) {
     const auto batch = store.begin_batch();

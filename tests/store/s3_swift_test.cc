@@ -17,6 +17,7 @@
 #include "support/bytes_content.h"
 #include "support/command.h"
 #include "support/conditions.h"
+#include "support/error_of.h"
 #include "support/seed.h"
 #include "support/swift_server.h"
 #include "support/temporary_directory.h"
@@ -25,15 +26,6 @@ namespace sluice::testing {
 namespace {
 
 using namespace std::chrono_literals;
-
-Error error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error;
-  }
-  return {Fault::internal, "no error"};
-}
 
 class Swift : public ::testing::Test {
  protected:

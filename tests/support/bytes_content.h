@@ -8,6 +8,7 @@
 #include <optional>
 #include <random>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -48,6 +49,10 @@ class BytesContent : public FileContent {
   std::size_t piece_bytes_;
   std::size_t at_ = 0;
 };
+
+inline std::string text_of(const Bytes& bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
 
 // The whole file; nothing when there is none.
 inline std::optional<Bytes> read_file(FileStore& store, const FileName& name) {
