@@ -13,6 +13,7 @@
 #include "engine/model/error.h"
 #include "engine/model/quote.h"
 #include "engine/offload/file_text.h"
+#include "engine/offload/offload_source.h"
 #include "engine/plan/declared_type.h"
 #include "io/wire/column_profile.h"
 #include "io/wire/row_encoder.h"
@@ -370,7 +371,7 @@ std::vector<PlannedMisfit> find_lost_files(Snapshot& snapshot, const MigrationPl
     while (const std::optional<Row> row = scan.next()) {
       const Cell& content = (*row)[dropped.plan.columns.size() - 1];
       if (content.is_null()) continue;
-      const bool has_file = dropped.path && !(*row)[*dropped.path].is_null();
+      const bool has_file = dropped.path && names_file((*row)[*dropped.path]);
       const bool bytes = content.storage() == StorageClass::text || content.storage() == StorageClass::blob;
       if (bytes && !has_file) {
         WholeText text({reinterpret_cast<const char*>(content.bytes().data()), content.bytes().size()});

@@ -153,8 +153,7 @@ class OffloadScan final : public Scan {
 
   [[nodiscard]] bool has_file(const Layout::Roles& roles) const {
     if (roles.path == kNowhere) return false;
-    const Cell& path = cells_[roles.path];
-    return !path.is_null() && !(path.storage() == StorageClass::text && path.text().empty());
+    return names_file(cells_[roles.path]);
   }
 
   // The data: URI's, or else what the row says already.
@@ -195,6 +194,10 @@ class OffloadScan final : public Scan {
 };
 
 }  // namespace
+
+bool names_file(const Cell& path) {
+  return !path.is_null() && !(path.storage() == StorageClass::text && path.text().empty());
+}
 
 std::unique_ptr<Scan> OffloadSource::scan(const TablePlan& plan, const Extent& extent) {
   const bool any = std::any_of(plan.columns.begin(), plan.columns.end(),

@@ -16,6 +16,9 @@
 
 namespace sluice {
 
+// Whether the value of the path column names a file already: then the row stays as it is.
+bool names_file(const Cell& path);
+
 // Both are borrowed. Stores that are open get the files, and everything that the rows of a scan refer to is
 // durable there when next() has returned nothing: before that a row must not be committed. Without, files are
 // only looked at. One thread and one scan at a time, as the source itself.

@@ -237,6 +237,16 @@ TEST_F(Offload, DropsNoColumnThatHoldsMoreThanFiles) {
   EXPECT_TRUE(files().empty());
 }
 
+TEST_F(Offload, DropsAColumnWhoseFilesHaveAnEmptyPath) {
+  make_source(
+      "CREATE TABLE file (id INTEGER PRIMARY KEY, data TEXT, filePath TEXT);"
+      "INSERT INTO file VALUES (1, 'aGVsbG8=', ''), (2, NULL, 'old/one.png'), (3, 'd29ybGQ=', NULL);");
+  const CommandResult result = migrate("file", "data", "source = \"drop\"\n");
+  ASSERT_EQ(result.exit_status, 0) << result.err;
+  EXPECT_EQ(files().size(), 2U);
+  EXPECT_EQ(value("SELECT count(*) FROM file WHERE \"storageType\" = 'file'"), "2");
+}
+
 TEST_F(Offload, RefusesColumnsThatCannotTakePart) {
   make_source(
       "CREATE TABLE file (id TEXT PRIMARY KEY, data TEXT, size TEXT, half TEXT AS (substr(data, 1, 4)));"
