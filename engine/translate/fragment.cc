@@ -85,7 +85,7 @@ bool take_zone(std::string_view& text) {
 }  // namespace
 
 Fragment make_fragment(std::string sql, Binding binding, ValueClass value, PgType type) {
-  if (sql.size() > kSqlBytesMax) throw Refusal{"its translation is too long"};
+  if (sql.size() > kSqlBytesMax) refuse("its translation is too long");
   Fragment fragment;
   fragment.sql = std::move(sql);
   fragment.binding = binding;
@@ -166,7 +166,7 @@ std::string_view spoken(ValueClass value) {
   return "";
 }
 
-void refuse(std::string reason) { throw Refusal{std::move(reason)}; }
+void refuse(std::string_view reason) { throw Refusal{in_one_line(reason)}; }
 
 void refuse_argument(const std::string& name, const Fragment& fragment) {
   refuse(name + " of " + std::string(spoken(fragment.value)) + " has no equal in PostgreSQL");

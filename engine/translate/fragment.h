@@ -14,7 +14,7 @@ namespace sluice {
 
 // Why something is not translated. Thrown by the walk, caught by the entry points; it goes no further.
 struct Refusal {
-  std::string reason;
+  std::string reason;  // one line
 };
 
 // How tightly a fragment holds together (PostgreSQL manual, 4.1.6), loosest first.
@@ -136,8 +136,8 @@ bool is_moment_text(std::string_view text, PgType type);
 
 // ---- refusing them ----
 
-std::string_view spoken(ValueClass value);  // "an integer"
-[[noreturn]] void refuse(std::string reason);
+std::string_view spoken(ValueClass value);          // "an integer"
+[[noreturn]] void refuse(std::string_view reason);  // made one line, whatever names it holds
 [[noreturn]] void refuse_argument(const std::string& name, const Fragment& fragment);
 
 }  // namespace sluice

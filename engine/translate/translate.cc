@@ -75,7 +75,7 @@ Fragment fitted(Translator& translator, const Fragment& fragment, const ScopeCol
   const auto misfit = [&]() -> Refusal {
     return {"its value is not of the column's type, " + spelled(column.type)};
   };
-  if (fragment.unsure != Unsure::no) throw Refusal{"what " + fragment.sql + " holds is not surely text"};
+  if (fragment.unsure != Unsure::no) refuse("what " + fragment.sql + " holds is not surely text");
   if (fragment.value == ValueClass::null) return fragment;
   const bool whole = fragment.value == ValueClass::integer || fragment.value == ValueClass::boolean;
   Fragment number = fragment;
@@ -117,7 +117,7 @@ Fragment fitted(Translator& translator, const Fragment& fragment, const ScopeCol
     case PgType::varchar:
       // Under another affinity than TEXT, what looks like a number becomes one, and arrives in its spelling.
       if (fragment.value == ValueClass::text && affinity_of(column) == Affinity::numeric) {
-        throw Refusal{"its text may turn into a number under the affinity of the column"};
+        refuse("its text may turn into a number under the affinity of the column");
       }
       return translator.as_text(fragment);
     case PgType::bytea:
@@ -167,8 +167,8 @@ Translation translate_value(std::string_view sql, const Scope& scope, const Scop
 Translation translate_key(std::string_view sql, const Scope& scope, std::string_view collation) {
   return translate_with(sql, scope, [&](Translator& translator, const Fragment& fragment) -> Fragment {
     Fragment key = fragment;
-    if (key.literal || key.value == ValueClass::null) throw Refusal{"its key is a constant"};
-    if (key.value == ValueClass::json) throw Refusal{"its key is JSON, for which json has no order"};
+    if (key.literal || key.value == ValueClass::null) refuse("its key is a constant");
+    if (key.value == ValueClass::json) refuse("its key is JSON, for which json has no order");
     if (key.unsure == Unsure::json) translator.remark("what JSON holds is compared as text");
     const std::string folded =
         collation.empty() ? key.collation : (fold_ascii(collation) == "binary" ? "" : fold_ascii(collation));

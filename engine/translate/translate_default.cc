@@ -363,7 +363,7 @@ Translation translate_default(std::string_view sql, const ScopeColumn& column) {
     translation.can_fail = translator.can_fail;
     translation.remarks = translator.remarks;
   } catch (const Refusal& refusal) {
-    translation.reason = in_one_line(refusal.reason);
+    translation.reason = refusal.reason;
   }
   return translation;
 }

@@ -9,7 +9,8 @@
 namespace sluice {
 
 void Translator::remark(std::string_view text) {
-  if (std::find(remarks.begin(), remarks.end(), text) == remarks.end()) remarks.emplace_back(text);
+  std::string line = in_one_line(text);
+  if (std::find(remarks.begin(), remarks.end(), line) == remarks.end()) remarks.push_back(std::move(line));
 }
 
 Fragment Translator::translate(const Expression& expression) {

@@ -423,6 +423,8 @@ TEST(Translation, RemarksOnWhatAReaderWouldNotExpect) {
   const auto remarks = [](const char* sql) { return translate_condition(sql, scope()).remarks; };
   EXPECT_EQ(remarks("name = \"missing\""),
             std::vector<std::string>{"\"missing\" is no column, so SQLite reads it as a string"});
+  EXPECT_EQ(remarks("name = \"mis\nsing\""),
+            std::vector<std::string>{"\"mis sing\" is no column, so SQLite reads it as a string"});
   EXPECT_EQ(remarks("at < until AND at < until"),
             std::vector<std::string>{"moments are compared as such, not by their spelling"});
   EXPECT_TRUE(remarks("n > 0").empty());
