@@ -166,7 +166,7 @@ std::string_view spoken(ValueClass value) {
   return "";
 }
 
-void refuse(std::string_view reason) { throw Refusal{in_one_line(reason)}; }
+void refuse(std::string_view reason) { throw Refusal(reason); }
 
 void refuse_argument(const std::string& name, const Fragment& fragment) {
   refuse(name + " of " + std::string(spoken(fragment.value)) + " has no equal in PostgreSQL");

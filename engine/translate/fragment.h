@@ -8,13 +8,15 @@
 #include <vector>
 
 #include "engine/model/pg_type.h"
+#include "engine/model/quote.h"
 #include "engine/translate/translate.h"
 
 namespace sluice {
 
 // Why something is not translated. Thrown by the walk, caught by the entry points; it goes no further.
 struct Refusal {
-  std::string reason;  // one line
+  explicit Refusal(std::string_view text) : reason(in_one_line(text)) {}
+  std::string reason;  // one line, whatever names it quotes
 };
 
 // How tightly a fragment holds together (PostgreSQL manual, 4.1.6), loosest first.
@@ -136,8 +138,8 @@ bool is_moment_text(std::string_view text, PgType type);
 
 // ---- refusing them ----
 
-std::string_view spoken(ValueClass value);          // "an integer"
-[[noreturn]] void refuse(std::string_view reason);  // made one line, whatever names it holds
+std::string_view spoken(ValueClass value);  // "an integer"
+[[noreturn]] void refuse(std::string_view reason);
 [[noreturn]] void refuse_argument(const std::string& name, const Fragment& fragment);
 
 }  // namespace sluice

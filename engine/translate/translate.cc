@@ -72,8 +72,8 @@ bool is_valid_utf8(std::string_view text) {
 }
 
 Fragment fitted(Translator& translator, const Fragment& fragment, const ScopeColumn& column) {
-  const auto misfit = [&]() -> Refusal {
-    return {"its value is not of the column's type, " + spelled(column.type)};
+  const auto misfit = [&]() {
+    return Refusal("its value is not of the column's type, " + spelled(column.type));
   };
   if (fragment.unsure != Unsure::no) refuse("what " + fragment.sql + " holds is not surely text");
   if (fragment.value == ValueClass::null) return fragment;

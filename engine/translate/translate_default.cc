@@ -75,9 +75,7 @@ Fragment with_affinity(const Fragment& literal, const ScopeColumn& column) {
 Fragment fitted_literal(Translator& translator, const Fragment& written, const ScopeColumn& column) {
   const Fragment literal = with_affinity(written, column);
   const std::string shown = literal.sql.size() <= 40 ? literal.sql : "a long " + std::string("literal");
-  const auto misfit = [&]() -> Refusal {
-    return {"the default " + shown + " is no " + spelled(column.type)};
-  };
+  const auto misfit = [&]() { return Refusal("the default " + shown + " is no " + spelled(column.type)); };
   const bool whole = literal.value == ValueClass::integer ||
                      (literal.value == ValueClass::real && std::trunc(literal.real) == literal.real &&
                       std::abs(literal.real) < 0x1p53);

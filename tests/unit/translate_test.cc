@@ -163,6 +163,7 @@ TEST(TranslateCondition, IsExactOrSaysWhyNot) {
       {"t.n > 0", "\"n\" > 0"},
       {"u.n > 0", "! it names another table, \"u\""},
       {"nope > 0", "! there is no column \"nope\""},
+      {"[no\npe] > 0", "! there is no column \"no pe\""},
       {"(n, id) = (1, 2)", "! it compares rows"},
       {"n IN (SELECT 1)", "! it holds a subquery"},
       {"CASE WHEN flag THEN n > 0 ELSE 1 END", "CASE WHEN \"flag\" THEN \"n\" > 0 ELSE true END"},
@@ -375,6 +376,7 @@ TEST(TranslateDefault, FitsTheColumnItIsFor) {
       {"(1 + 2) * 3", "INTEGER", PgType::int8, "(1::bigint + 2) * 3"},
       {"timestamp()", "TEXT", PgType::text, "! the function timestamp is not translated"},
       {"n", "INTEGER", PgType::int8, "! the default 'n' is no bigint"},
+      {"'n\nm'", "INTEGER", PgType::int8, "! the default 'n m' is no bigint"},
       {"(upper('x') || 1)", "TEXT", PgType::text, "upper('x' COLLATE \"C\") || '1'"},
   };
   for (const TypedCase& each : cases) {
