@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "bench/figures.h"
+#include "bench/floor_session.h"
 #include "bench/workbench.h"
 #include "tests/support/command.h"
 #include "tests/support/query.h"
@@ -31,6 +32,7 @@ using testing::CommandResult;
 using testing::TestServer;
 
 struct Options {
+  std::string dataset = "three_tables";
   std::uint64_t rows = 2'200'000;
   std::string directory;  // empty: a temporary one
   std::size_t jobs = 2;
@@ -75,24 +77,59 @@ class Bench {
 
  private:
   void prepare() {
-    source_ = folder_.dataset("three_tables", options_.rows);
+    source_ = folder_.dataset(options_.dataset, options_.rows);
     database_ = server_.create_database("migrated");
     expect_good(sluice({"migrate", source_, database_, "--verify", "none"}));
     // Whatever is read for the first time is read here, and what a dump would not have is gone.
     testing::execute(database_, "DROP SCHEMA sluice CASCADE");
-    for (const auto& table :
-         testing::query(database_,
-                        "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND "
-                        "relnamespace = 'public'::regnamespace")) {
-      testing::execute(database_, "SELECT count(*) FROM " + *table.at(0));
-    }
+    static_cast<void>(count_rows(database_));
+    prepare_floor();
     print(fmt::format(
-        "PostgreSQL {}, Unix socket, {}\n{} rows, {:.0f} MB file, {} jobs; load average {:.1f}\n\n",
-        testing::query_value(database_, "SHOW server_version"), server_settings_text(), options_.rows,
-        megabytes(fs::file_size(source_)), options_.jobs, load_average()));
+        "PostgreSQL {}, Unix socket, {}\n{}: {} rows, {:.0f} MB file, {} jobs; load average {:.1f}\n\n",
+        testing::query_value(database_, "SHOW server_version"), server_settings_text(), options_.dataset,
+        options_.rows, megabytes(fs::file_size(source_)), options_.jobs, load_average()));
+    json_["dataset"] = options_.dataset;
     json_["rows"] = options_.rows;
     json_["jobs"] = options_.jobs;
     json_["load_average_before"] = load_average();
+  }
+
+  // Of every table; reads them all.
+  static std::vector<testing::QueryRow> count_rows(const std::string& database) {
+    std::vector<testing::QueryRow> counts;
+    for (const auto& table :
+         testing::query(database,
+                        "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND "
+                        "relnamespace = 'public'::regnamespace ORDER BY relname")) {
+      counts.push_back(
+          {*table.at(0), testing::query_value(database, "SELECT count(*) FROM " + *table.at(0))});
+    }
+    return counts;
+  }
+
+  // What the server needs in order to do a restore by itself: the rows as binary COPY on its own disk, in
+  // parts of 4096 blocks, and the indexes.
+  void prepare_floor() {
+    const std::string folder = testing::query_value(database_, "SHOW data_directory");
+    for (const auto& row : testing::query(
+             database_,
+             "SELECT t.oid::regclass, t.part::text, (t.part + 4096)::text FROM (SELECT oid, "
+             "generate_series(0, pg_relation_size(oid) / 8192, 4096) AS part FROM pg_class WHERE "
+             "relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY relpages DESC) AS t")) {
+      const std::string& table = *row.at(0);
+      const std::string file = fmt::format("{}/floor_{}", folder, floor_copies_.size());
+      testing::execute(
+          database_, fmt::format("COPY (SELECT * FROM {} WHERE ctid >= '({},0)' AND ctid < '({},0)') TO '{}' "
+                                 "(FORMAT binary)",
+                                 table, *row.at(1), *row.at(2), file));
+      floor_copies_.push_back(fmt::format("COPY {} FROM '{}' (FORMAT binary)", table, file));
+    }
+    for (const auto& row :
+         testing::query(database_,
+                        "SELECT pg_get_indexdef(indexrelid) FROM pg_index JOIN pg_class ON pg_class.oid = "
+                        "indrelid WHERE relnamespace = 'public'::regnamespace ORDER BY relpages DESC")) {
+      floor_indexes_.push_back("SET maintenance_work_mem = '512MB'; " + *row.at(0));
+    }
   }
 
   // ---- the measurements ----
@@ -107,6 +144,9 @@ class Bench {
     pair(
         {"restore (verified) / pg_restore -j", 0}, repetition, [&] { return restore_dump(); },
         [&] { return restore_archive("full"); });
+    pair(
+        {"server alone / pg_restore -j", 0}, repetition, [&] { return restore_dump(); },
+        [&] { return load_by_the_server_alone(); });
   }
 
   void pair(const std::pair<std::string, double>& what, std::size_t repetition,
@@ -179,6 +219,31 @@ class Bench {
       return sluice(
           {"restore", archive(), target, "--jobs", std::to_string(options_.jobs), "--verify", verify});
     });
+  }
+
+  // The same tables and indexes, and nothing else: the server reads its own disk, no byte goes through a
+  // socket, nobody checks, counts or analyses. No loader that uses COPY can be sooner.
+  Measured load_by_the_server_alone() {
+    const std::string target = server_.create_database("restored");
+    expect_good(testing::run_command({(server_.binaries() / "pg_restore").string(), "--section=pre-data",
+                                      "--no-owner", "-d", target, dump_file()},
+                                     kPatient));
+    testing::execute(server_.conninfo(), "CHECKPOINT");
+    const double server_before = cpu_of_server(server_.pid());
+    Measured measured;
+    for (const std::vector<std::string>* statements : {&floor_copies_, &floor_indexes_}) {
+      check_stop();
+      const FloorTime time = run_over_sessions(
+          target, options_.jobs, statements->size(),
+          [&](pg_conn* session, std::size_t task) { command(session, statements->at(task)); });
+      measured.seconds += time.seconds;
+      measured.cpu_seconds += time.cpu_seconds;
+    }
+    measured.cpu_seconds += cpu_of_server(server_.pid()) - server_before;
+    if (count_rows(target) != count_rows(database_)) {
+      throw std::runtime_error("the server alone did not load all rows");
+    }
+    return measured;
   }
 
   // Each in a file of its own, so that neither pays for the other.
@@ -274,6 +339,8 @@ class Bench {
   TestServer server_;
   std::string database_;
   fs::path source_;
+  std::vector<std::string> floor_copies_;  // statements, the largest tables first
+  std::vector<std::string> floor_indexes_;
   std::vector<Series> series_;
   double export_peak_mb_ = 0;
   double restore_peak_mb_ = 0;
@@ -284,7 +351,9 @@ class Bench {
 int run(int argc, char** argv) {
   Options options;
   CLI::App app("Measures sluice export and restore against pg_dump -Fc -Z1 and pg_restore -j");
-  app.add_option("--rows", options.rows, "Rows of the three_tables data set")->capture_default_str();
+  app.add_option("--dataset", options.dataset, "Kind of data set; generate_dataset --list has them")
+      ->capture_default_str();
+  app.add_option("--rows", options.rows, "Rows of the data set")->capture_default_str();
   app.add_option(
       "--directory", options.directory,
       "Work folder, kept with its data set; the server's user must be able to enter it [a temporary one]");
