@@ -231,8 +231,10 @@ class Execution {
     const bool index = step.phase == StepPhase::index;
     const PhaseClock::Share share(index ? index_clock_ : constraint_clock_);
     const StepBudget::Grant grant(*budget_, graph_.in_use(kind_of(step.phase)));
-    const bool done = run_step(*work_.connections[lane], work_.run_id, number, step, found, claim,
-                               grant.settings(), damaged_tables());
+    const bool leave_out = !work_.analyze && step.gathers_statistics();
+    const bool done =
+        run_step(*work_.connections[lane], work_.run_id, number, step, found, claim, grant.settings(),
+                 damaged_tables(), leave_out ? StepRun::only_record : StepRun::run);
     if (!done && claim == Claim::skip_locked) return JobEnd::postponed;
     (index ? indexes_done_ : steps_done_).fetch_add(1, std::memory_order_relaxed);
     return JobEnd::done;

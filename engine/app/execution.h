@@ -33,6 +33,7 @@ struct ExecutionWork {
   std::vector<Connection*> connections;  // one per lane
   std::size_t jobs = 1;                  // ranges, or pieces of a read-back, at the same time
   std::size_t index_jobs = 1;            // indexes, or validations, at the same time
+  bool analyze = true;                   // false: statistics are left to autovacuum
   VerifyMode verify = VerifyMode::full;
   RangeSinkOptions sink;
   Retries* retries = nullptr;

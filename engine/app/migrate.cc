@@ -443,6 +443,7 @@ class Migration {
       work.connections.push_back(connection.get());
     work.jobs = options_.jobs;
     work.index_jobs = index_jobs;
+    work.analyze = !options_.no_analyze;
     work.metrics = &metrics_;
     work.verify = options_.verify;
     work.sink.server_sums = options_.verify == VerifyMode::server;

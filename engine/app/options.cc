@@ -204,6 +204,8 @@ void add_run_options(CLI::App& app, MigrateOptions& options) {
                              "drop [fail]")
       ->type_name("MODE");
   app.add_flag("--schema-only", options.schema_only, "Create tables, keys, indexes and views; load no rows");
+  app.add_flag("--no-analyze", options.no_analyze,
+               "Leave the planner's statistics to autovacuum: ANALYZE of many columns is slow");
   add_choice<VerifyMode>(app, "--verify", options.verify,
                          {{"full", VerifyMode::full},
                           {"server", VerifyMode::server},

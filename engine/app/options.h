@@ -75,6 +75,8 @@ struct MigrateOptions : PlanningOptions {
   bool rebuild = false;
   // Create tables and everything that belongs to them, and load no rows.
   bool schema_only = false;
+  // Leave the statistics of the planner to autovacuum.
+  bool no_analyze = false;
   std::string report_directory;  // empty: none
   // How long to try again what the server refuses for the moment; zero: not at all.
   std::chrono::milliseconds retry_for = std::chrono::minutes(5);

@@ -167,6 +167,8 @@ struct Step {
   // Puts back what was taken out of the way of the load (--rebuild). Such steps are no part of the plan: they
   // are made when the run begins, from what is there, and live in the ledger.
   bool rebuild = false;
+
+  [[nodiscard]] bool gathers_statistics() const { return object.kind.empty() && sql.starts_with("ANALYZE "); }
 };
 
 struct MigrationPlan {

@@ -317,7 +317,7 @@ class Questions {
     if (rebuilds()) kinds.emplace_back("take down and put back its keys and indexes");
     for (const Step& step : plan_.steps) {
       if (step.phase == StepPhase::view || step.table != table.id || !step.sequence.empty()) continue;
-      if (step.object.kind.empty() && step.sql.starts_with("ANALYZE ")) {
+      if (step.gathers_statistics()) {
         analyzes = true;
         continue;
       }

@@ -327,7 +327,7 @@ bool is_there_already(Connection& connection, const TablePlan& found, const Step
 
 bool run_step(Connection& connection, const std::string& run_id, std::size_t number, const Step& step,
               const TablePlan* found, Claim claim, const std::string& settings,
-              const std::vector<TableId>& unfinished) {
+              const std::vector<TableId>& unfinished, StepRun how) {
   StepRecord record;
   record.object = step.object;
   Transaction transaction(connection, settings);
@@ -349,7 +349,7 @@ bool run_step(Connection& connection, const std::string& run_id, std::size_t num
   connection.execute("SAVEPOINT step");
   try {
     failpoint_of(step, true);
-    connection.execute(step.sql);
+    if (how == StepRun::run) connection.execute(step.sql);
     failpoint_of(step, false);
     record.object.created = true;
   } catch (const Error& error) {

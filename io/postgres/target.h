@@ -64,12 +64,15 @@ OpenRun open_run(Connection& connection, const RunRequest& request);
 // True when the table, which the run found, has what the step would make.
 bool is_there_already(Connection& connection, const TablePlan& found, const Step& step);
 
+enum class StepRun { run, only_record };
+
 // Runs one step together with its ledger row, where a refusal by the server is recorded; it is an outcome,
 // not an exception. `found`: the step's table when the run found it instead of creating it; what such a
 // table has already is not made twice. False when the step is done already or, with skip_locked, another
 // session's. `settings`: SET LOCAL statements for its transaction. `unfinished`: see refuse_lost_ranges().
+// With only_record the ledger has the step as done, and nothing was.
 bool run_step(Connection& connection, const std::string& run_id, std::size_t number, const Step& step,
               const TablePlan* found, Claim claim, const std::string& settings = {},
-              const std::vector<TableId>& unfinished = {});
+              const std::vector<TableId>& unfinished = {}, StepRun how = StepRun::run);
 
 }  // namespace sluice

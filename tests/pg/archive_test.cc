@@ -253,6 +253,26 @@ TEST(Archive, RestoreCanMakeTheSchemaAloneAndAfterwardsTheRows) {
   EXPECT_EQ(query_value(target, "SELECT count(*) FROM customers"), "30000");
 }
 
+TEST(Archive, RestoreLeavesStatisticsToAutovacuumWhenTold) {
+  const Everything& it = everything();
+  const char* const kAnalyzed =
+      "SELECT count(DISTINCT tablename) > 0 FROM pg_stats WHERE schemaname = 'public'";
+  const std::string with = shared_test_server().create_database("analyzed");
+  EXPECT_EQ(restore(it.archive, with).exit_status, 3);
+  EXPECT_EQ(query_value(with, kAnalyzed), "t");
+  const std::string without = shared_test_server().create_database("not_analyzed");
+  // Rows that nobody counts are none that autovacuum would come for in the middle of the test.
+  testing::execute(without, "ALTER DATABASE not_analyzed SET track_counts = off");
+  const CommandResult restored = restore(it.archive, without, {"--no-analyze"});
+  EXPECT_EQ(restored.exit_status, 3) << restored.err;
+  EXPECT_EQ(query_value(without, kAnalyzed), "f");
+  // Nothing is left open, and keys and indexes are there.
+  EXPECT_EQ(query_value(without, "SELECT count(*) FROM sluice.step WHERE NOT done"), "0");
+  const char* const kIndexes =
+      "SELECT count(*) FROM pg_index WHERE indrelid::regclass::text !~ '^(pg_|sluice)'";
+  EXPECT_EQ(query_value(without, kIndexes), query_value(with, kIndexes));
+}
+
 TEST(Archive, ItsFilesAreForZstdAndPsqlToo) {
   const Everything& it = everything();
   const std::string target = shared_test_server().create_database("by_hand");
