@@ -134,6 +134,7 @@ TEST_F(OffloadKills, EveryRowIsReadableAtAnyTimeAndEveryFileArrives) {
   std::size_t runs = 0;
   bool finished = false;
   std::string left_after_kills;
+  int longest_ms = 400;
   while (!finished && runs < kills * 4) {
     std::mt19937_64 random = random_of_shot("offload kill", runs);
     ++runs;
@@ -142,12 +143,17 @@ TEST_F(OffloadKills, EveryRowIsReadableAtAnyTimeAndEveryFileArrives) {
     // So that most of the work is left for the kills: each run gets further, whatever the machine does.
     if (landed < kills) {
       options.signal = SIGKILL;
-      options.signal_after = std::chrono::milliseconds(std::uniform_int_distribution<int>(30, 400)(random));
+      options.signal_after =
+          std::chrono::milliseconds(std::uniform_int_distribution<int>(30, longest_ms)(random));
     }
     const CommandResult end = run_command(command(), options);
     EXPECT_FALSE(end.timed_out);
     if (end.signal == SIGKILL) {
-      if (++landed == kills) left_after_kills = query_value(target_, "SELECT count(data) FROM file");
+      if (++landed % 10 == 0 || landed == kills) {
+        left_after_kills = query_value(target_, "SELECT count(data) FROM file");
+        // On a machine that has other things to do a run may need longer than that to get anywhere.
+        if (left_after_kills == std::to_string(kFiles)) longest_ms *= 2;
+      }
       continue;
     }
     ASSERT_EQ(end.exit_status, 0) << end.err << end.out;
