@@ -203,6 +203,7 @@ MigrationPlan plan_in(const Json& json) {
   if (text_in(json, "what") != "plan of a sluice archive") refuse("it is not the plan of an archive");
   if (json.at("format") != kFormat) refuse("it has a format that this sluice does not read");
   MigrationPlan plan;
+  plan.archived = true;
   plan.schema = name_in(json, "schema");
   if (plan.schema == "sluice") refuse("schema sluice holds the ledger");
   std::set<std::string> sources;

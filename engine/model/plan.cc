@@ -84,4 +84,9 @@ std::string type_of(const ColumnPlan& column) {
   return column.type_name.empty() ? sql_of(column.type, column.modifier) : column.type_name;
 }
 
+std::string choose_another_schema(const MigrationPlan& plan) {
+  return plan.archived ? "export the source for another schema (sluice export --schema)"
+                       : "load into another schema with --schema";
+}
+
 }  // namespace sluice

@@ -175,10 +175,15 @@ struct MigrationPlan {
   std::string schema;
   // The tables are there already (--data-only): none is created, and the steps touch nothing but sequences.
   bool into_existing = false;
+  // From an archive, whose tables are for its own schema.
+  bool archived = false;
   std::vector<TablePlan> tables;  // largest first
   std::vector<Step> steps;
   std::vector<ObjectOutcome> left_out;  // known before the first row: not to arrive, or to arrive changed
   std::vector<Finding> findings;        // any of them keeps the run from beginning
 };
+
+// What to do where the schema has no room for the tables: the end of a hint.
+std::string choose_another_schema(const MigrationPlan& plan);
 
 }  // namespace sluice

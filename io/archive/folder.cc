@@ -74,12 +74,12 @@ void FileWriter::finish() {
 ArchiveFolder ArchiveFolder::open(const std::filesystem::path& path) {
   FileHandle folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder.open()) refuse_reading("the folder " + path.string(), errno);
-  return {path, std::move(folder)};
+  return {path, std::move(folder), false};
 }
 
 ArchiveFolder ArchiveFolder::create(const std::filesystem::path& path) {
   std::error_code error;
-  std::filesystem::create_directories(path, error);
+  const bool made = std::filesystem::create_directories(path, error);
   FileHandle folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder.open()) {
     throw Error(
@@ -87,7 +87,7 @@ ArchiveFolder ArchiveFolder::create(const std::filesystem::path& path) {
         "cannot make the folder " + path.string() + ": " + std::strerror(error ? error.value() : errno),
         "choose another one");
   }
-  return {path, std::move(folder)};
+  return {path, std::move(folder), made};
 }
 
 FileHandle ArchiveFolder::parent_of(std::string_view name, bool create, std::string& leaf) const {
@@ -186,6 +186,10 @@ void ArchiveFolder::remove(std::string_view name) {
   const FileHandle parent = parent_of(name, false, leaf);
   if (!parent.open()) return;
   if (::unlinkat(parent.get(), leaf.c_str(), 0) != 0 && errno != ENOENT) refuse_writing(name, errno);
+}
+
+void ArchiveFolder::unmake() const {
+  if (made_) ::rmdir(path_.c_str());
 }
 
 void ArchiveFolder::settle(const std::vector<std::string>& folders) const {

@@ -105,6 +105,8 @@ class ArchiveFolder {
   void truncate(const FileHandle& file, std::string_view name) const;
   // Nothing when it is not there.
   void remove(std::string_view name);
+  // Removes the folder itself, if create() made it and it is empty.
+  void unmake() const;
   // The entries of the folders are on the disk, too.
   void settle(const std::vector<std::string>& folders) const;
 
@@ -112,14 +114,15 @@ class ArchiveFolder {
   [[nodiscard]] std::vector<std::string> list() const;
 
  private:
-  ArchiveFolder(std::filesystem::path path, FileHandle folder)
-      : path_(std::move(path)), folder_(std::move(folder)) {}
+  ArchiveFolder(std::filesystem::path path, FileHandle folder, bool made)
+      : path_(std::move(path)), folder_(std::move(folder)), made_(made) {}
 
   // The folder that has the file; not open when it is not there. Made with `create`.
   [[nodiscard]] FileHandle parent_of(std::string_view name, bool create, std::string& leaf) const;
 
   std::filesystem::path path_;
   FileHandle folder_;
+  bool made_ = false;  // by us
 };
 
 }  // namespace sluice

@@ -1,6 +1,7 @@
 #include "io/archive/journal.h"
 
 #include <sys/file.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -43,15 +44,34 @@ void refuse_foreign(const ArchiveFolder& folder) {
 
 ExportJournal::ExportJournal(ArchiveFolder& folder) : folder_(folder) {
   refuse_foreign(folder_);
-  file_ = folder_.append_to(kJournalFile);
-  // Some file systems have no locks; then nobody can tell.
-  if (::flock(file_.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-    throw Error(Fault::usage, "another export is writing to " + folder_.path().string(),
-                "let it finish, or choose another folder");
-  }
+  take();
   // It may have come to its end while we waited to look.
   if (folder_.size_of(kManifestFile)) refuse_foreign(folder_);
   read();
+}
+
+ExportJournal::~ExportJournal() {
+  try {
+    // Beside parts of an archive it is what says that they are ours.
+    if (folder_.size_of(kJournalFile) != 0 || folder_.list().size() > 1) return;
+    folder_.remove(kJournalFile);
+    folder_.unmake();
+  } catch (const Error&) {
+    // An empty one harms nobody.
+  }
+}
+
+void ExportJournal::take() {
+  struct stat status {};
+  do {
+    file_ = folder_.append_to(kJournalFile);
+    // Some file systems have no locks; then nobody can tell.
+    if (::flock(file_.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+      throw Error(Fault::usage, "another export is writing to " + folder_.path().string(),
+                  "let it finish, or choose another folder");
+    }
+    // It may have been removed by the one who had it before us.
+  } while (::fstat(file_.get(), &status) == 0 && status.st_nlink == 0);
 }
 
 void ExportJournal::read() {

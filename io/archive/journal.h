@@ -28,6 +28,10 @@ class ExportJournal {
   // Takes the folder. Throws Error (usage) when it holds a finished archive, something that no export has
   // written, or an export that another process is at.
   explicit ExportJournal(ArchiveFolder& folder);
+  ExportJournal(const ExportJournal&) = delete;
+  ExportJournal& operator=(const ExportJournal&) = delete;
+  // Leaves no trace of an export that never began, as of a source that is not there.
+  ~ExportJournal();
 
   // Whose export was found; nothing when the folder was empty, or what is there is of no use.
   [[nodiscard]] const std::optional<JournalHead>& found() const { return head_; }
@@ -46,6 +50,7 @@ class ExportJournal {
   void end();
 
  private:
+  void take();
   void read();
 
   ArchiveFolder& folder_;

@@ -61,22 +61,20 @@ std::string oids_of(const FoundTables& found) {
 }
 
 // Whatever is done with the table, these are in its way.
-void add_kind_obstacle(const TablePlan& plan, const FoundTable& found, TableHandling handling,
-                       std::vector<Obstacle>& obstacles) {
-  const std::string name = quoted_name(plan);
+void add_kind_obstacle(const MigrationPlan& plan, const TablePlan& table, const FoundTable& found,
+                       TableHandling handling, std::vector<Obstacle>& obstacles) {
+  const std::string name = quoted_name(table);
+  const std::string elsewhere = choose_another_schema(plan);
   if (found.kind == 'p') {
-    obstacles.push_back({name + " is partitioned, which sluice cannot load into yet",
-                         "load into another schema with --schema"});
+    obstacles.push_back({name + " is partitioned, which sluice cannot load into yet", elsewhere});
   } else if (found.kind == 'f') {
-    obstacles.push_back(
-        {name + " is a foreign table, whose rows are elsewhere",
-         "remove it: DROP FOREIGN TABLE " + name + ", or load into another schema with --schema"});
+    obstacles.push_back({name + " is a foreign table, whose rows are elsewhere",
+                         "remove it: DROP FOREIGN TABLE " + name + ", or " + elsewhere});
   } else if (found.kind != 'r') {
-    obstacles.push_back(
-        {name + " exists and is not a table", "remove it, or load into another schema with --schema"});
+    obstacles.push_back({name + " exists and is not a table", "remove it, or " + elsewhere});
   } else if (found.has_children) {
-    obstacles.push_back({name + " has tables that inherit from it, whose rows would count as its own",
-                         "load into another schema with --schema"});
+    obstacles.push_back(
+        {name + " has tables that inherit from it, whose rows would count as its own", elsewhere});
   } else if (!found.logged && handling != TableHandling::drop) {
     obstacles.push_back({name + " is UNLOGGED: a crash of the server would empty it, but not the ledger",
                          "ALTER TABLE " + name + " SET LOGGED, or --table-handling drop"});
@@ -97,8 +95,8 @@ void add_row_obstacle(Connection& connection, const MigrationPlan& plan, const F
   if (full.empty()) return;
   obstacles.push_back({"target tables already hold rows: " + full,
                        plan.into_existing ? "empty them, or choose --table-handling truncate"
-                                          : "empty them, choose --table-handling truncate or drop, or load "
-                                            "into another schema with --schema"});
+                                          : "empty them, choose --table-handling truncate or drop, or " +
+                                                choose_another_schema(plan)});
 }
 
 // A table that is kept must take the rows as planned: binary COPY needs the exact types.
@@ -324,7 +322,7 @@ void add_type_obstacles(Connection& connection, const MigrationPlan& plan, const
     if ((found[i] && handling != TableHandling::drop) || !types.contains(plan.tables[i].target)) continue;
     const std::string name = quoted_name(plan.tables[i]);
     obstacles.push_back({"a type " + name + " is in the way of the table of that name",
-                         "DROP TYPE " + name + ", or load into another schema with --schema"});
+                         "DROP TYPE " + name + ", or " + choose_another_schema(plan)});
   }
 }
 
@@ -408,7 +406,7 @@ std::vector<Obstacle> obstacles_in_way(Connection& connection, const MigrationPl
                                        const FoundTables& found, TableHandling handling) {
   std::vector<Obstacle> obstacles;
   for (std::size_t i = 0; i < plan.tables.size(); ++i) {
-    if (found[i]) add_kind_obstacle(plan.tables[i], *found[i], handling, obstacles);
+    if (found[i]) add_kind_obstacle(plan, plan.tables[i], *found[i], handling, obstacles);
   }
   add_type_obstacles(connection, plan, found, handling, obstacles);
   if (handling == TableHandling::drop) return obstacles;

@@ -204,7 +204,7 @@ class Questions {
       if (plan_.schema.starts_with("pg_")) {
         return add(
             "schema " + name + " cannot be created: the server keeps names that begin with pg_ for itself",
-            "choose another one with --schema");
+            choose_another_schema(plan_));
       }
       return ask_for_schema(plan_.schema, "");
     }

@@ -23,7 +23,7 @@ void create_schema(Connection& connection, const std::string& schema) {
 bool finished(RunState state) { return state != RunState::loading; }
 
 // A later run may have filled a table that this one created and left empty: those rows are not ours to drop.
-void refuse_tables_of_later_runs(Connection& connection, const RunRecord& run) {
+void refuse_tables_of_later_runs(Connection& connection, const MigrationPlan& plan, const RunRecord& run) {
   const Result later = connection.execute(
       "SELECT r.source, t.target FROM sluice.run r JOIN sluice.run_table t USING (run_id), sluice.run mine "
       "JOIN "
@@ -35,7 +35,7 @@ void refuse_tables_of_later_runs(Connection& connection, const RunRecord& run) {
   throw Error(Fault::target_refused,
               "table " + quote_qualified(run.schema, later.text(0, 1)) + " was loaded from " +
                   later.text(0, 0) + " since",
-              "load into another schema with --schema, or replace the tables with --table-handling drop");
+              choose_another_schema(plan) + ", or replace the tables with --table-handling drop");
 }
 
 // What a run took down and has not put back is the next one's to put back, unless its table is dropped.
@@ -204,7 +204,7 @@ RunChoice choose_run(Connection& connection, const RunRequest& request) {
   if (request.restart) {
     // What is meant is the run that would have gone on; without one, the last.
     choice.given_up = unfinished ? unfinished : same_plan ? same_plan : newest;
-    if (choice.given_up) refuse_tables_of_later_runs(connection, *choice.given_up);
+    if (choice.given_up) refuse_tables_of_later_runs(connection, *request.plan, *choice.given_up);
     unfinished.reset();
     same_plan.reset();
   }

@@ -728,6 +728,9 @@ TEST(ExportFindings, StopItBeforeTheFirstRow) {
   const CommandResult result = sluice({"export", folder / "s.sqlite", folder / "archive"});
   EXPECT_EQ(result.exit_status, 2) << result.err;
   EXPECT_TRUE(contains(result.err, "bad-text")) << result.err;
+  EXPECT_FALSE(fs::exists(folder / "archive")) << "as if it had not been";
+  EXPECT_EQ(sluice({"export", folder / "missing.sqlite", folder / "archive"}).exit_status, 10);
+  EXPECT_FALSE(fs::exists(folder / "archive"));
   EXPECT_EQ(sluice({"export", folder / "s.sqlite", folder / "archive", "--bad-text", "replace"}).exit_status,
             0);
 }
@@ -784,6 +787,20 @@ TEST(RestoreInterrupted, GoesOnFromACopyOfTheArchiveAndFromNoOther) {
   EXPECT_EQ(second.exit_status, 3) << second.err;
   EXPECT_TRUE(contains(second.err, "going on with an earlier run")) << second.err;
   EXPECT_EQ(root_in(second), root_in(it.exported));
+}
+
+TEST(RestoreRefused, NamesNoFlagThatItDoesNotHave) {
+  const Everything& it = everything();
+  const std::string target = shared_test_server().create_database("occupied");
+  testing::execute(target,
+                   "CREATE VIEW orders AS SELECT 1 AS id; CREATE TABLE keys (a text, b bigint, v float8); "
+                   "INSERT INTO keys VALUES ('k', 1, 2)");
+  const CommandResult refused = restore(it.archive, target);
+  EXPECT_EQ(refused.exit_status, 20) << refused.err;
+  EXPECT_TRUE(contains(refused.err, "orders\" exists and is not a table; remove it, or export the source"))
+      << refused.err;
+  EXPECT_TRUE(contains(refused.err, "hold rows: \"public\".\"keys\"")) << refused.err;
+  EXPECT_FALSE(contains(refused.err, "load into another schema")) << refused.err;
 }
 
 // ---- verify ----

@@ -156,6 +156,30 @@ TEST(ExportJournal, KnowsTheRangesThatAreDone) {
   EXPECT_EQ(folder.list(), std::vector<std::string>{"tables/0-a/"});
 }
 
+TEST(ExportJournal, OfAnExportThatNeverBeganLeavesNothing) {
+  const TemporaryDirectory place;
+  {
+    ArchiveFolder folder = ArchiveFolder::create(place / "archive");
+    const ExportJournal journal(folder);
+    EXPECT_TRUE(fs::exists(place / "archive" / "unfinished.jsonl"));
+  }
+  EXPECT_FALSE(fs::exists(place / "archive"));
+
+  fs::create_directories(place / "mine" / "tables" / "0-a");
+  {
+    ArchiveFolder folder = ArchiveFolder::create(place / "mine");
+    put(place / "mine" / "unfinished.jsonl", "");
+    const ExportJournal journal(folder);
+  }
+  EXPECT_TRUE(fs::exists(place / "mine" / "unfinished.jsonl")) << "it says that the folders are ours";
+  fs::remove_all(place / "mine" / "tables");
+  {
+    ArchiveFolder folder = ArchiveFolder::create(place / "mine");
+    const ExportJournal journal(folder);
+  }
+  EXPECT_TRUE(fs::is_empty(place / "mine")) << "a folder that was there stays";
+}
+
 TEST(ExportJournal, CutAnywhereIsReadAsFarAsItGoes) {
   const TemporaryDirectory place;
   const TablePlan plan = plan_of_two_ranges();
