@@ -148,25 +148,42 @@ class Offload {
     store_ = &stores_.add(options_.store, store_options(stop_, options_.retry_for), changes);
   }
 
+  // Looks at every value as the move will, and changes nothing.
   int preview() {
-    const LeftContents left =
-        state_.content_exists ? retries_.run([&] { return contents_without_references(); }) : LeftContents{};
-    std::cout << fmt::format("{} of {} to be offloaded to {}\n", counted(left.rows, "content"),
-                             column_.quoted_table() + "." + column_.quoted(OffloadRole::content),
-                             options_.store);
+    if (!state_.content_exists) return already_dropped();
+    std::string added;
     for (const OffloadRole role : state_.missing)
-      std::cout << "column to be added: " << column_.quoted(role) << "\n";
+      added += "column to be added: " + column_.quoted(role) + "\n";
+    for (const OffloadRole role : state_.missing) column_.forget(role);
+    connect(options_.jobs);
+    console_.begin_phase();
+    run_pass([this](Connection& connection, std::size_t heap, std::span<const FileRow> rows) {
+      look_at_group(connection, heap, rows);
+    });
+    console_.end_phase();
+    std::cout << fmt::format("{} of {} to be offloaded to {} ({})\n", counted(files_.load(), "content"),
+                             column_.quoted_table() + "." + column_.quoted(OffloadRole::content),
+                             options_.store, human_bytes(bytes_.load()));
+    say_left();
+    std::cout << added;
+    std::cout.flush();
     return 0;
   }
 
-  // Before there is a column of paths, all of them are without one.
-  LeftContents contents_without_references() {
-    const bool has_path =
-        std::find(state_.missing.begin(), state_.missing.end(), OffloadRole::path) == state_.missing.end();
-    if (has_path) return count_contents(first(), column_);
-    FileColumn bare = column_;
-    bare.path = column_.content;
-    return count_contents(first(), bare);
+  void look_at_group(Connection& connection, std::size_t heap, std::span<const FileRow> rows) {
+    const Transaction transaction(connection, {}, TransactionMode::read_only);
+    LeftContentsByPlace left;
+    std::uint64_t files = 0;
+    std::uint64_t bytes = 0;
+    for_each_value(connection, heap, rows, [&](const FileValue& value, TextPieces& text) {
+      const std::optional<FoundFile> found = find_file(heap, value, text, left);
+      if (!found) return;
+      ++files;
+      bytes += found->content.size();
+    });
+    files_.fetch_add(files, std::memory_order_relaxed);
+    bytes_.fetch_add(bytes, std::memory_order_relaxed);
+    leave(left);
   }
 
   int already_dropped() {
@@ -193,9 +210,11 @@ class Offload {
     console_.begin_phase();
     for (int pass = 0; pass < kPassesMax; ++pass) {
       changed_meanwhile_ = 0;
-      const std::uint64_t before = files_moved_.load();
-      run_pass();
-      if (files_moved_.load() == before && changed_meanwhile_.load() == 0) break;
+      const std::uint64_t before = files_.load();
+      run_pass([this](Connection& connection, std::size_t heap, std::span<const FileRow> rows) {
+        move_group(connection, heap, rows);
+      });
+      if (files_.load() == before && changed_meanwhile_.load() == 0) break;
     }
     console_.end_phase();
     return say_what_moved();
@@ -206,7 +225,11 @@ class Offload {
     BlockRange blocks;
   };
 
-  void run_pass() {
+  // Some rows of a heap; called by several threads, each with a connection of its own, and once more where
+  // that was lost.
+  using GroupBody = std::function<void(Connection&, std::size_t heap, std::span<const FileRow>)>;
+
+  void run_pass(const GroupBody& body) {
     std::vector<Task> tasks;
     for (std::size_t heap = 0; heap < state_.heaps.size(); ++heap) {
       const std::uint64_t blocks =
@@ -220,14 +243,14 @@ class Offload {
     work.lanes = connections_.size();
     work.tasks = tasks.size();
     work.body = [&](std::size_t lane, std::size_t task) {
-      move_blocks(*connections_[lane], tasks[task]);
+      pass_blocks(*connections_[lane], tasks[task], body);
       done.fetch_add(1, std::memory_order_relaxed);
     };
     const Ticker ticker(console_.interval_seconds(), [&] {
       Progress progress;
       progress.phase = "offload";
-      progress.rows = files_moved_.load(std::memory_order_relaxed);
-      progress.bytes = bytes_moved_.load(std::memory_order_relaxed);
+      progress.rows = files_.load(std::memory_order_relaxed);
+      progress.bytes = bytes_.load(std::memory_order_relaxed);
       progress.fraction =
           tasks.empty() ? 1 : static_cast<double>(done.load()) / static_cast<double>(tasks.size());
       console_.progress(progress);
@@ -239,7 +262,7 @@ class Offload {
     throw Error(Fault::interrupted, "stopped before the end", "run the same command again to go on");
   }
 
-  void move_blocks(Connection& connection, const Task& task) {
+  void pass_blocks(Connection& connection, const Task& task, const GroupBody& body) {
     const std::string& heap = state_.heaps[task.heap];
     const FileRows which = nulls_contents() ? FileRows::with_content : FileRows::without_path;
     std::vector<FileRow> rows =
@@ -254,24 +277,52 @@ class Offload {
       if (stop_.stopped()) throw_interrupted();
       rate_.pass(bytes / 4 * 3, [&] { return stop_.stopped(); });
       const std::span<const FileRow> group(rows.data() + first, last - first);
-      retries_.run([&] { move_group(connection, task.heap, group); });
+      retries_.run([&] { body(connection, task.heap, group); });
       first = last;
     }
   }
 
   // Files first, and durable; then their references, in the transaction in which the rows were read.
   void move_group(Connection& connection, std::size_t heap_number, std::span<const FileRow> rows) {
-    const std::string& heap = state_.heaps[heap_number];
     Transaction transaction(connection);
     lock_files(connection, FileLock::putting);
     const std::unique_ptr<FileBatch> batch = store_->begin_batch();
-    Group group{heap_number, batch.get(), {}, {}, 0};
+    std::vector<StoredReference> references;
+    LeftContentsByPlace left;
+    std::uint64_t bytes = 0;
+    for_each_value(connection, heap_number, rows, [&](const FileValue& value, TextPieces& text) {
+      std::optional<FoundFile> found = find_file(heap_number, value, text, left);
+      if (!found) return;
+      FileOfText& file = found->content;
+      put_file(*batch, found->name, file);
+      bytes += file.size();
+      references.push_back({value.place, value.version, found->name.text(), file.size(),
+                            to_hex(found->name.sha256), file.media_type()});
+    });
+    failpoint("before files settle");
+    batch->settle();
+    failpoint("after files settle");
+    const std::uint64_t moved = set_references(connection, column_, state_.heaps[heap_number], storage_type_,
+                                               references, nulls_contents());
+    transaction.commit();
+    failpoint("after files committed");
+    stores_.note(*batch);
+    files_.fetch_add(moved, std::memory_order_relaxed);
+    bytes_.fetch_add(bytes, std::memory_order_relaxed);
+    changed_meanwhile_.fetch_add(rows.size() - left.size() - moved, std::memory_order_relaxed);
+    leave(left);
+  }
+
+  // The rows' values, with their texts. REQUIRES: a transaction is open.
+  void for_each_value(Connection& connection, std::size_t heap_number, std::span<const FileRow> rows,
+                      const std::function<void(const FileValue&, TextPieces&)>& each) {
+    const std::string& heap = state_.heaps[heap_number];
     std::vector<FileRow> small;
     std::vector<FileRow> large;
     for (const FileRow& row : rows) (row.bytes < kLargeBytes ? small : large).push_back(row);
     read_file_rows(connection, column_, heap, small, true, [&](const FileValue& value) {
       WholeText text(value.content);
-      take_value(value, text, group);
+      each(value, text);
     });
     // Their names first: nothing else may use the connection while a cursor's pieces are asked for.
     struct Named {
@@ -287,39 +338,22 @@ class Offload {
     for (const Named& one : named) {
       FileCursor cursor(connection, column_, state_, heap, one.row);
       ServerText text(cursor);
-      take_value({one.row.place, one.row.version, {}, one.path, one.media_type}, text, group);
+      each({one.row.place, one.row.version, {}, one.path, one.media_type}, text);
     }
-    failpoint("before files settle");
-    batch->settle();
-    failpoint("after files settle");
-    const std::uint64_t moved =
-        set_references(connection, column_, heap, storage_type_, group.references, nulls_contents());
-    transaction.commit();
-    failpoint("after files committed");
-    stores_.note(*batch);
-    files_moved_.fetch_add(moved, std::memory_order_relaxed);
-    bytes_moved_.fetch_add(group.bytes, std::memory_order_relaxed);
-    changed_meanwhile_.fetch_add(rows.size() - group.left.size() - moved, std::memory_order_relaxed);
-    const std::lock_guard lock(mutex_);
-    for (const auto& [place, left] : group.left) left_.insert_or_assign(place, left);
   }
 
-  struct Group {
-    std::size_t heap;
-    FileBatch* batch;
-    std::vector<StoredReference> references;
-    LeftContentsByPlace left;
-    std::uint64_t bytes;
+  struct FoundFile {
+    FileOfText content;
+    FileName name;  // that it is to have
   };
 
-  void take_value(const FileValue& value, TextPieces& text, Group& group) {
-    const auto leave = [&](bool other_path) {
-      group.left[{group.heap, value.place}] = {value.version, other_path};
-    };
+  // Nothing for a value that stays where it is, which is noted.
+  std::optional<FoundFile> find_file(std::size_t heap, const FileValue& value, TextPieces& text,
+                                     LeftContentsByPlace& left) const {
     std::optional<FileOfText> file = FileOfText::find(text, options_.text);
     if (!file) {
-      leave(false);
-      return;
+      left[{heap, value.place}] = {value.version, false};
+      return std::nullopt;
     }
     FileName name;
     name.sha256 = file->sha256();
@@ -330,15 +364,17 @@ class Offload {
       // It stayed beside its path, and may go when that is this very file.
       const std::optional<FileName> known = FileName::parse(value.path);
       if (!known || known->sha256 != name.sha256) {
-        leave(true);
-        return;
+        left[{heap, value.place}] = {value.version, true};
+        return std::nullopt;
       }
       name = *known;
     }
-    put_file(*group.batch, name, *file);
-    group.bytes += file->size();
-    group.references.push_back(
-        {value.place, value.version, name.text(), file->size(), to_hex(name.sha256), file->media_type()});
+    return FoundFile{std::move(*file), name};
+  }
+
+  void leave(const LeftContentsByPlace& contents) {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [place, left] : contents) left_.insert_or_assign(place, left);
   }
 
   // Looked at before, and the same since.
@@ -350,10 +386,27 @@ class Offload {
 
   bool say_what_moved() {
     const LeftContents left = retries_.run([&] { return count_contents(first(), column_); });
-    std::cout << fmt::format("{} offloaded to {} ({}; {} written, {})\n", counted(files_moved_.load(), "row"),
-                             options_.store, human_bytes(bytes_moved_.load()),
+    std::cout << fmt::format("{} offloaded to {} ({}; {} written, {})\n", counted(files_.load(), "row"),
+                             options_.store, human_bytes(bytes_.load()),
                              counted(stores_.files_written(), "new file"),
                              human_bytes(stores_.bytes_written()));
+    say_left();
+    const std::uint64_t waiting = nulls_contents() ? left.rows : left.without_path;
+    const bool finished = waiting <= left_.size();
+    if (!finished) {
+      std::cout << fmt::format(
+          "{} came meanwhile, or could not be changed; run the same command again for them\n",
+          counted(waiting - left_.size(), "row"));
+    }
+    if (nulls_contents() && files_.load() > 0) {
+      std::cout << "the space is free for new rows after VACUUM " << column_.quoted_table()
+                << ", and the disk's again after VACUUM FULL, which locks it\n";
+    }
+    std::cout.flush();
+    return finished;
+  }
+
+  void say_left() {
     std::uint64_t unreadable = 0;
     std::uint64_t other_path = 0;
     for (const auto& [place, stays] : left_) ++(stays.other_path ? other_path : unreadable);
@@ -370,23 +423,11 @@ class Offload {
     }
     list_left();
     if (unreadable > 0) {
+      if (!column_.has(OffloadRole::path)) return;
       std::cout << "  SELECT * FROM " << column_.quoted_table() << " WHERE "
                 << column_.quoted(OffloadRole::content) << " IS NOT NULL AND coalesce("
                 << column_.quoted(OffloadRole::path) << ", '') = '' finds them\n";
     }
-    const std::uint64_t waiting = nulls_contents() ? left.rows : left.without_path;
-    const bool finished = waiting <= unreadable + other_path;
-    if (!finished) {
-      std::cout << fmt::format(
-          "{} came meanwhile, or could not be changed; run the same command again for them\n",
-          counted(waiting - unreadable - other_path, "row"));
-    }
-    if (nulls_contents() && files_moved_.load() > 0) {
-      std::cout << "the space is free for new rows after VACUUM " << column_.quoted_table()
-                << ", and the disk's again after VACUUM FULL, which locks it\n";
-    }
-    std::cout.flush();
-    return finished;
   }
 
   void list_left() {
@@ -569,8 +610,8 @@ class Offload {
   FileStore* store_ = nullptr;  // of stores_
   std::string storage_type_;
 
-  std::atomic<std::uint64_t> files_moved_{0};
-  std::atomic<std::uint64_t> bytes_moved_{0};
+  std::atomic<std::uint64_t> files_{0};  // moved, or only looked at
+  std::atomic<std::uint64_t> bytes_{0};
   std::atomic<std::uint64_t> changed_meanwhile_{0};
   std::atomic<std::uint64_t> checked_{0};
   std::atomic<std::uint64_t> bytes_checked_{0};

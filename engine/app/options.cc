@@ -576,7 +576,7 @@ void add_offload_options(CLI::App& app, OffloadOptions& options) {
   app.add_flag("--compress", options.compress, "zstd for media types that it makes smaller");
   app.add_flag("--drop-column", options.drop_column,
                "When every file is moved and was read back, drop the column");
-  app.add_flag("--dry-run", options.dry_run, "Say what there is to do, and do nothing");
+  app.add_flag("--dry-run", options.dry_run, "Look at every value, say what there is to do, and do nothing");
   app.add_flag_callback(
       "--verify", [&options] { options.action = OffloadAction::verify; },
       "Move nothing; read every file that rows refer to, and compare size and SHA-256");

@@ -114,7 +114,8 @@ std::string at_places(std::span<const FileRow> rows) {
 }
 
 std::string has_path(const FileColumn& column) {
-  return "coalesce(" + column.quoted(OffloadRole::path) + ", '') <> ''";
+  return column.has(OffloadRole::path) ? "coalesce(" + column.quoted(OffloadRole::path) + ", '') <> ''"
+                                       : std::string("false");
 }
 
 std::uint32_t version_of(std::span<const std::byte> field) {
@@ -134,7 +135,33 @@ std::string FileColumn::quoted_table() const { return quote_qualified(schema, ta
 std::string FileColumn::quoted(OffloadRole role) const {
   return quote_identifier(*name_of_role(*this, role));
 }
-bool FileColumn::has(OffloadRole role) const { return name_of_role(*this, role) != nullptr; }
+bool FileColumn::has(OffloadRole role) const {
+  const std::string* name = name_of_role(*this, role);
+  return name != nullptr && !name->empty();
+}
+
+void FileColumn::forget(OffloadRole role) {
+  switch (role) {
+    case OffloadRole::none:
+    case OffloadRole::content:
+      break;
+    case OffloadRole::path:
+      path.clear();
+      break;
+    case OffloadRole::storage_type:
+      storage_type.clear();
+      break;
+    case OffloadRole::size:
+      size.reset();
+      break;
+    case OffloadRole::sha256:
+      sha256.reset();
+      break;
+    case OffloadRole::media_type:
+      media_type.reset();
+      break;
+  }
+}
 
 FileColumn file_column_of(const TablePlan& plan, std::size_t offload) {
   FileColumn column;
@@ -377,12 +404,14 @@ void read_file_rows(Connection& connection, const FileColumn& column, const std:
   std::unordered_map<Place, std::uint32_t> versions;
   for (const FileRow& row : rows) versions.emplace(row.place, row.version);
   const ReadScope scope(connection);
-  const std::string media_type =
-      column.has(OffloadRole::media_type) ? column.quoted(OffloadRole::media_type) : "NULL::text";
+  const auto column_or_null = [&](OffloadRole role) {
+    return column.has(role) ? column.quoted(role) : std::string("NULL::text");
+  };
   copy_out(connection,
            "SELECT ctid, xmin, " + (content ? column.quoted(OffloadRole::content) : "NULL::text") + ", " +
-               column.quoted(OffloadRole::path) + ", " + media_type + " FROM ONLY " + heap + " WHERE " +
-               at_places(rows) + " AND " + column.quoted(OffloadRole::content) + " IS NOT NULL",
+               column_or_null(OffloadRole::path) + ", " + column_or_null(OffloadRole::media_type) +
+               " FROM ONLY " + heap + " WHERE " + at_places(rows) + " AND " +
+               column.quoted(OffloadRole::content) + " IS NOT NULL",
            [&](std::span<const std::byte> tuple) {
              TupleFields fields(tuple);
              FileValue value;

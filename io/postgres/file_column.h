@@ -33,6 +33,8 @@ struct FileColumn : FileReferences {
   [[nodiscard]] std::string quoted_table() const;
   [[nodiscard]] std::string quoted(OffloadRole role) const;
   [[nodiscard]] bool has(OffloadRole role) const;
+  // Of a column that is yet to be added: whoever reads sees NULL.
+  void forget(OffloadRole role);
 };
 
 // That of an offload of a table that sluice loads. Without a content where that is dropped.

@@ -393,8 +393,22 @@ TEST_F(Offload, InPlaceMovesEveryFileOnce) {
   execute(target_,
           "CREATE TABLE before AS SELECT id, decode(data, 'base64') AS content FROM file WHERE data <> 'no "
           "file'");
+  const std::string before = value("SELECT sum(hashtext(f::text)) FROM file f");
+  const CommandResult tried = offload_file({"--dry-run", "--size", "bytes", "--media-type", "media"});
+  ASSERT_EQ(tried.exit_status, 0) << tried.err;
+  EXPECT_TRUE(contains(tried.out, "1,999 contents of \"public\".\"file\".\"data\" to be offloaded"))
+      << tried.out;
+  EXPECT_TRUE(contains(tried.out, "left as they are: 2 rows")) << tried.out;
+  EXPECT_TRUE(contains(tried.out, "column to be added: \"filePath\"")) << tried.out;
+  EXPECT_TRUE(contains(tried.out, "column to be added: \"media\"")) << tried.out;
+  EXPECT_EQ(value("SELECT sum(hashtext(f::text)) FROM file f"), before) << "nothing was touched";
+  EXPECT_TRUE(files().empty());
   const CommandResult result = offload_file({"--size", "bytes", "--sha256", "sha"});
   ASSERT_EQ(result.exit_status, 0) << result.err << result.out;
+  const CommandResult nothing = offload_file({"--dry-run", "--size", "bytes"});
+  EXPECT_TRUE(contains(nothing.out, "0 contents of ")) << nothing.out;
+  EXPECT_TRUE(contains(nothing.out, "left as they are: 2 rows")) << nothing.out;
+  EXPECT_TRUE(contains(nothing.out, "finds them")) << nothing.out;
   EXPECT_TRUE(contains(result.out, "1,999 rows offloaded")) << result.out;
   EXPECT_TRUE(contains(result.out, "left as they are: 2 rows")) << result.out;
   EXPECT_EQ(value("SELECT count(*) FROM file f JOIN before b USING (id) WHERE f.data IS NULL AND f.sha = "
