@@ -52,7 +52,9 @@ LoadersResult load_with_kills(const std::vector<std::string>& command, const Loa
     return over;
   };
 
-  auto next_kill = std::chrono::steady_clock::now() + options.between_kills;
+  std::chrono::milliseconds between_kills = options.between_kills;
+  bool begun = false;
+  auto next_kill = std::chrono::steady_clock::now() + between_kills;
   while (!collect()) {
     while (loaders.size() < options.processes) loaders.push_back(start());
     if (std::chrono::steady_clock::now() >= next_kill && result.kills < options.kills_max) {
@@ -63,9 +65,10 @@ LoadersResult load_with_kills(const std::vector<std::string>& command, const Loa
       if (end.signal == SIGKILL) {  // else it was faster, and is collected
         ++result.kills;
         victim = start();
-        if (options.after_kill) options.after_kill();
+        if (options.after_kill && options.after_kill()) begun = true;
+        if (options.after_kill && !begun && result.kills % 20 == 0) between_kills *= 2;
       }
-      next_kill = std::chrono::steady_clock::now() + options.between_kills;
+      next_kill = std::chrono::steady_clock::now() + between_kills;
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
@@ -80,10 +83,11 @@ void expect_loaded_under_kills(const std::vector<std::string>& command, const st
   options.seed = test_seed();
   options.after_kill = [&] {
     for (const std::string& violation : violations(target)) ADD_FAILURE() << violation;
-    if (query_value(target, "SELECT to_regclass('sluice.work') IS NOT NULL") != "t") return;
+    if (query_value(target, "SELECT to_regclass('sluice.work') IS NOT NULL") != "t") return false;
     const auto ranges =
         query(target, "SELECT count(*) FILTER (WHERE done), count(*) FROM sluice.work").front();
     if (ranges[0] != "0" && ranges[0] != ranges[1]) ++kills_in_load;
+    return ranges[0] != "0";
   };
   const LoadersResult result = load_with_kills(command, options);
   ::testing::Test::RecordProperty("kills", static_cast<int>(result.kills));

@@ -26,8 +26,10 @@ struct LoadersOptions {
   // Environment, directory and timeout of each process.
   CommandOptions command{};
 
-  // Called after each kill, while the others go on.
-  std::function<void()> after_kill{};
+  // Called after each kill, while the others go on. Says whether the job has got anywhere yet: until it has,
+  // kills come further and further apart, so that a machine that is too busy to start a process in that time
+  // gets to work at all.
+  std::function<bool()> after_kill{};
 };
 
 struct LoadersResult {
