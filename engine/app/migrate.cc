@@ -108,7 +108,8 @@ class Migration {
     } catch (const Error& error) {
       // What fails after everything was cancelled failed because of that.
       const bool cancelled = stop_.stopped_now() && error.fault() != Fault::internal;
-      const Error ending = cancelled ? interruption() : error;
+      const bool superseded = error.fault() == Fault::target_refused && was_given_up();
+      const Error ending = cancelled ? interruption() : superseded ? given_up() : error;
       report_failure(ending);
       throw ending;
     } catch (const std::exception& error) {
@@ -149,6 +150,17 @@ class Migration {
     const int exit_status = finish();
     if (exit_status == 0 || exit_status == 3) remove_copy();
     return exit_status;
+  }
+
+  // A run that took the place of this one took its tables, and the first to notice may be a query that misses
+  // one of them.
+  bool was_given_up() {
+    if (run_.run_id.empty() || !connections_.front()->alive()) return false;
+    try {
+      return is_superseded(*connections_.front(), run_.run_id);
+    } catch (const Error&) {
+      return false;  // that error matters more than another one
+    }
   }
 
   void end_metrics(int exit_status) {
@@ -656,10 +668,7 @@ class Migration {
     // Without a second effect when only the answer got lost.
     const bool concluded = retries_.run(
         [&] { return conclude_run(*connections_.front(), run_.run_id, state, report_.root, table_roots); });
-    if (!concluded) {
-      throw Error(Fault::target_refused, "this run was given up for another one that began meanwhile",
-                  "let that one finish; sluice status shows it");
-    }
+    if (!concluded) throw given_up();
     report_.phases.total = total_.seconds();
     report_.peak_memory_bytes = peak_memory_bytes();
     if (wal_watch_) report_.source_wal_growth = wal_watch_->growth();

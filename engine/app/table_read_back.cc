@@ -31,6 +31,7 @@ TableReadBack::TableReadBack(const TablePlan& plan, const TableLeaves& source, c
 }
 
 std::size_t TableReadBack::cut(Connection& connection) {
+  failpoint("before verification");
   naming_table(plan_, [&] {
     if (options_.mode == VerifyMode::count) {
       comparison_.level = Level::count;

@@ -362,9 +362,18 @@ void share_run(Connection& connection, const std::string& run_id) {
     throw Error(Fault::target_refused, "the ledger has lost this run",
                 "load again from the beginning with --restart");
   }
-  if (parse_run_state(run.text(0, 0)) != RunState::superseded) return;
-  throw Error(Fault::target_refused, "this run was given up for another one that began meanwhile",
-              "let that one finish; sluice status shows it");
+  if (parse_run_state(run.text(0, 0)) == RunState::superseded) throw given_up();
+}
+
+bool is_superseded(Connection& connection, const std::string& run_id) {
+  const ReadScope scope(connection);
+  const Result run = connection.execute("SELECT state FROM sluice.run WHERE run_id = $1", {run_id});
+  return run.rows() > 0 && parse_run_state(run.text(0, 0)) == RunState::superseded;
+}
+
+Error given_up() {
+  return Error(Fault::target_refused, "this run was given up for another one that began meanwhile",
+               "let that one finish; sluice status shows it");
 }
 
 std::vector<TableRecord> list_tables(Connection& connection, const std::string& run_id) {

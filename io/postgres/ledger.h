@@ -106,6 +106,11 @@ void lock_run(Connection& connection, const std::string& run_id);
 // the run has been given up for another one or is gone.
 void share_run(Connection& connection, const std::string& run_id);
 
+// For what needs no claim, such as reading back: whether the run was given up for another one, which may have
+// taken its tables away. given_up() is the error that says so.
+bool is_superseded(Connection& connection, const std::string& run_id);
+Error given_up();
+
 std::vector<TableRecord> list_tables(Connection& connection, const std::string& run_id);
 // Of one table, or of all of them in the order of their numbers.
 std::vector<WorkRecord> list_work(Connection& connection, const std::string& run_id,

@@ -18,11 +18,13 @@ class CarelessTest : public ::testing::Test {
  protected:
   CarelessTest() : job_(shared_job(JobKind::tables)) { job_.reset(); }
 
-  // Stops with a range's rows sent and not committed.
-  [[nodiscard]] RunningCommand begin_zombie(const std::string& program) const {
+  // Stops with the rows of its `range`-th range sent and not committed.
+  [[nodiscard]] RunningCommand begin_zombie(const std::string& program, int range = 5,
+                                            const std::string& report = "report") const {
     CommandOptions options = job_.options();
-    options.environment.emplace_back("SLUICE_FAILPOINT", "before work UPDATE:5:stop");
-    RunningCommand zombie(job_.command(program, 1), options);
+    options.environment.emplace_back("SLUICE_FAILPOINT",
+                                     "before work UPDATE:" + std::to_string(range) + ":stop");
+    RunningCommand zombie(job_.command(program, 1, report), options);
     EXPECT_TRUE(wait_until([&] { return is_stopped(zombie.pid()); }));
     return zombie;
   }
@@ -63,8 +65,11 @@ TEST_F(CarelessTest, WithoutTheGuardsTheInvariantsFindItsRowsTwice) {
 }
 
 TEST_F(CarelessTest, WithoutTheGuardsTheInvariantsFindWhatTwoProcessesAtOnceDouble) {
-  RunningCommand one(job_.command(sluice_careless_program(), 1), job_.options());
-  RunningCommand two(job_.command(sluice_careless_program(), 1, "second report"), job_.options());
+  // Both have the first range in hand, so that they go through the ranges side by side.
+  RunningCommand one = begin_zombie(sluice_careless_program(), 1);
+  RunningCommand two = begin_zombie(sluice_careless_program(), 1, "second report");
+  one.send(SIGCONT);
+  two.send(SIGCONT);
   one.wait();
   two.wait();
   EXPECT_NE(job_.violations_now(), std::vector<std::string>());

@@ -66,9 +66,6 @@ std::string template_of(const std::string& database) { return database + "_templ
 
 }  // namespace
 
-std::string sluice_faults_program() { return binary_directory() + "/sluice_faults"; }
-std::string sluice_careless_program() { return binary_directory() + "/sluice_careless"; }
-
 std::size_t shots(std::size_t standard) {
   const char* asked = std::getenv("SLUICE_FAULTS");
   if (asked == nullptr) return standard;

@@ -16,10 +16,6 @@
 
 namespace sluice::testing {
 
-// sluice with failpoints (engine/model/failpoint.h), and the same with a ledger that has no guards.
-std::string sluice_faults_program();
-std::string sluice_careless_program();
-
 // Steps of sluice offload, which offload_kills_test.cc kills at: it is no migration.
 inline const std::vector<std::string> kOffloadSteps = {"before files settle", "after files settle",
                                                        "after references", "after files committed"};

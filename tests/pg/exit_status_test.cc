@@ -135,7 +135,7 @@ class World {
  private:
   RunningCommand run_with_failpoint(const std::string& failpoint, const Words& more) {
     Words words = migration(database_, more);
-    words.front() = binary_directory() + "/sluice_faults";
+    words.front() = sluice_faults_program();
     CommandOptions options = options_;
     options.directory = folder_.path();
     options.environment.emplace_back("SLUICE_FAILPOINT", failpoint);
@@ -272,7 +272,7 @@ const std::vector<Case> kCases = {
          TestServer server;
          world.call(server.socket_directory(), "AWAY");
          Words words = world.migration(server.conninfo(), {"--retry-for", "1s"});
-         words.front() = binary_directory() + "/sluice_faults";
+         words.front() = sluice_faults_program();
          CommandOptions options;
          options.environment = {{"SLUICE_FAILPOINT", "after claim:1:stop"}};
          RunningCommand running(words, options);

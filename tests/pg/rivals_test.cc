@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -27,6 +28,7 @@ using namespace std::chrono_literals;
 using testing::CommandOptions;
 using testing::CommandResult;
 using testing::execute;
+using testing::is_stopped;
 using testing::query;
 using testing::query_value;
 using testing::QueryRow;
@@ -132,6 +134,17 @@ class RivalsTest : public ::testing::Test {
     return RunningCommand(command(file, more), options());
   }
 
+  // Until it has stopped itself at a step (engine/model/failpoint.h).
+  [[nodiscard]] RunningCommand begin_and_stop(const std::string& step, const Words& more) const {
+    Words words = command(source_, more);
+    words.front() = testing::sluice_faults_program();
+    CommandOptions stopping = options();
+    stopping.environment.emplace_back("SLUICE_FAILPOINT", step + ":stop");
+    RunningCommand running(words, stopping);
+    EXPECT_TRUE(wait_until([&] { return is_stopped(running.pid()); })) << running.err_so_far();
+    return running;
+  }
+
   CommandResult migrate(const fs::path& file, const Words& more = {}) {
     return testing::run_command(command(file, more), options());
   }
@@ -224,6 +237,21 @@ TEST_F(RivalsTest, ARunThatWaitsForAHeldRangeIsGivenUpToo) {
   RunningCommand newer = begin(source_, {"--restart"});
   wait_until([&] { return waiting() >= 2 || !newer.running(); });
   range.let_go();
+  expect_given_up(old.wait());
+  expect_exit(newer.wait(), 0);
+  expect_two_tables("a");
+  EXPECT_EQ(states(), "superseded\nverified\n");
+}
+
+// Verification needs no claim: the old run misses a table that it has waited for before it asks the ledger
+// for anything. With one lane it has nothing else in hand.
+TEST_F(RivalsTest, ARunThatVerifiesIsGivenUpToo) {
+  make_two_tables(source_, "a");
+  RunningCommand old = begin_and_stop("before verification:1", {"--index-jobs", "1"});
+  RunningCommand newer = begin_and_stop("after tables:1", {"--restart"});
+  old.send(SIGCONT);
+  ASSERT_TRUE(comes_to_wait(old, 1)) << old.wait().err;
+  newer.send(SIGCONT);
   expect_given_up(old.wait());
   expect_exit(newer.wait(), 0);
   expect_two_tables("a");

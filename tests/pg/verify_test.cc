@@ -598,8 +598,8 @@ TEST_F(Verify, SpreadsTheReadBackOverStandbys) {
   for (int transaction = 6; transaction < 18; ++transaction) {
     CommandOptions options;
     options.environment = {{"SLUICE_FAILPOINT", "after BEGIN:" + std::to_string(transaction) + ":stop"}};
-    RunningCommand running({binary_directory() + "/sluice_faults", "verify", source(), target_, "--target",
-                            standby_target, "--jobs", "2", "--retry-for", "30s"},
+    RunningCommand running({sluice_faults_program(), "verify", source(), target_, "--target", standby_target,
+                            "--jobs", "2", "--retry-for", "30s"},
                            options);
     if (!wait_until([&] { return is_stopped(running.pid()) || !running.running(); })) break;
     execute(

@@ -215,6 +215,8 @@ std::string root_in(const CommandResult& result) {
 }
 
 std::string sluice_program() { return binary_directory() + "/sluice"; }
+std::string sluice_faults_program() { return binary_directory() + "/sluice_faults"; }
+std::string sluice_careless_program() { return binary_directory() + "/sluice_careless"; }
 std::string generate_dataset_program() { return binary_directory() + "/generate_dataset"; }
 
 }  // namespace sluice::testing

@@ -94,6 +94,9 @@ std::string root_in(const CommandResult& result);
 
 // The programs of this build.
 std::string sluice_program();
+// sluice with failpoints (engine/model/failpoint.h), and the same with a ledger that has no guards.
+std::string sluice_faults_program();
+std::string sluice_careless_program();
 std::string generate_dataset_program();
 
 }  // namespace sluice::testing
