@@ -31,4 +31,9 @@ void LargeRowGate::give_back(std::uint64_t bytes) noexcept {
   changed_.notify_all();
 }
 
+std::uint64_t LargeRowGate::waiting() {
+  const std::scoped_lock lock(mutex_);
+  return next_number_ - served_;
+}
+
 }  // namespace sluice

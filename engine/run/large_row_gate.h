@@ -25,6 +25,9 @@ class LargeRowGate final : public RowMemory {
   [[nodiscard]] std::uint64_t take(std::uint64_t bytes) override;
   void give_back(std::uint64_t bytes) noexcept override;
 
+  // How many stand in line now.
+  [[nodiscard]] std::uint64_t waiting();
+
  private:
   const std::uint64_t bytes_max_;
   const std::chrono::milliseconds patience_;

@@ -33,6 +33,9 @@ using namespace std::chrono_literals;
 constexpr const char* kImpatient =
     " connect_timeout=2 tcp_user_timeout=2000 keepalives_idle=1 keepalives_interval=1 keepalives_count=2";
 
+// With a range claimed, and rows of it to come.
+constexpr const char* kInTheMiddle = "after COPY start:5:stop";
+
 class BlackHole : public UndisturbedTest {
  protected:
   static void SetUpTestSuite() {
@@ -64,9 +67,9 @@ class BlackHole : public UndisturbedTest {
 
 TEST_F(BlackHole, OfAFewSecondsIsLivedThrough) {
   const std::string target = server_->create_database("pulled");
-  RunningCommand running(migrate(over_network("pulled"), "60s"));
-  ASSERT_TRUE(wait_for_ranges(target));
+  RunningCommand running = begin_until(migrate(over_network("pulled"), "5min"), kInTheMiddle);
   set_loopback(false);
+  running.send(SIGCONT);
   ASSERT_TRUE(wait_until([&] { return contains(running.err_so_far(), "trying again"); }))
       << running.err_so_far();
   std::this_thread::sleep_for(1s);
@@ -80,10 +83,10 @@ TEST_F(BlackHole, OfAFewSecondsIsLivedThrough) {
 TEST_F(BlackHole, ThatLastsEndsWithinThePatienceAndTheSameCommandGoesOn) {
   for (const auto& [retry_for, limit] : {std::pair<const char*, double>{"0", 8}, {"4s", 16}}) {
     const std::string target = server_->create_database("cut");
-    RunningCommand running(migrate(over_network("cut"), retry_for));
-    ASSERT_TRUE(wait_for_ranges(target));
+    RunningCommand running = begin_until(migrate(over_network("cut"), retry_for), kInTheMiddle);
     const auto pulled = std::chrono::steady_clock::now();
     set_loopback(false);
+    running.send(SIGCONT);
     const CommandResult& end = running.wait();
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - pulled).count();
     std::printf("--retry-for %s: over after %.1f s\n", retry_for, seconds);
@@ -119,14 +122,11 @@ std::vector<double> seconds_to_keep_alives() {
 // the claim of its range. Between transactions it holds nothing, and has the server's own settings again.
 TEST_F(BlackHole, IsNoticedByTheServersEndWhereThatHoldsAClaim) {
   const std::string target = server_->create_database("zombies");
-  RunningCommand running(migrate(over_network("zombies"), "0"));
-  ASSERT_TRUE(wait_for_ranges(target));
-  EXPECT_TRUE(wait_until([&] {
+  RunningCommand running = begin_until(migrate(over_network("zombies"), "0"), kInTheMiddle);
+  ASSERT_TRUE(wait_until([&] {
     const std::vector<double> seconds = seconds_to_keep_alives();
-    return std::any_of(seconds.begin(), seconds.end(), [](double left) { return left <= 10.5; }) ||
-           !running.running();
-  }));
-  ASSERT_TRUE(running.running()) << "no connection had keep-alives of seconds";
+    return std::any_of(seconds.begin(), seconds.end(), [](double left) { return left <= 10.5; });
+  })) << "no connection has keep-alives of seconds";
   set_loopback(false);
   running.send(SIGKILL);
   running.wait();

@@ -21,12 +21,8 @@ class CarelessTest : public ::testing::Test {
   // Stops with the rows of its `range`-th range sent and not committed.
   [[nodiscard]] RunningCommand begin_zombie(const std::string& program, int range = 5,
                                             const std::string& report = "report") const {
-    CommandOptions options = job_.options();
-    options.environment.emplace_back("SLUICE_FAILPOINT",
-                                     "before work UPDATE:" + std::to_string(range) + ":stop");
-    RunningCommand zombie(job_.command(program, 1, report), options);
-    EXPECT_TRUE(wait_until([&] { return is_stopped(zombie.pid()); }));
-    return zombie;
+    return begin_until(job_.command(program, 1, report),
+                       "before work UPDATE:" + std::to_string(range) + ":stop", job_.options());
   }
 
   // Until it can do no more as long as the zombie stands in its way.

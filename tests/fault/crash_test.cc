@@ -22,11 +22,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-std::chrono::milliseconds moment(std::mt19937_64& random, const Job& job) {
-  return std::chrono::milliseconds(
-      std::uniform_int_distribution<std::int64_t>(1, job.milliseconds())(random));
-}
-
 bool coin(std::mt19937_64& random) { return std::uniform_int_distribution<int>(0, 1)(random) == 1; }
 
 // What every session of this database has that says nothing else: the ranges have their own.
@@ -67,7 +62,7 @@ void expect_survived(const Job& job, const CommandResult& end) {
 
 CommandOptions with_retries(const Job& job) {
   CommandOptions options = job.options();
-  options.environment = {{"SLUICE_RETRY_FOR", "30s"}};
+  options.environment = {{"SLUICE_RETRY_FOR", "5min"}};
   return options;
 }
 
@@ -92,7 +87,8 @@ TEST_P(CrashTest, EndsTheProcessAndTheSameCommandGoesOn) {
   set_synchronous_commit(job, GetParam() % 2 == 0);
   job.reset();
   RunningCommand running(job.command(sluice_program(), coin(random) ? 1 : 4), job.options());
-  std::this_thread::sleep_for(moment(random, job));
+  std::this_thread::sleep_for(job.moment(random));
+  job.came_in_time(running.running());
   crash_server();
   expect_lost_server(job, running.wait());
   job.expect_sound();
@@ -105,7 +101,8 @@ TEST_P(CrashTest, IsSurvivedByAProcessThatTriesAgain) {
   set_synchronous_commit(job, GetParam() % 2 == 0);
   job.reset();
   RunningCommand running(job.command(sluice_program(), coin(random) ? 1 : 4), with_retries(job));
-  std::this_thread::sleep_for(moment(random, job));
+  std::this_thread::sleep_for(job.moment(random));
+  job.came_in_time(running.running());
   crash_server();
   job.expect_sound();
   expect_survived(job, running.wait());
@@ -135,7 +132,8 @@ void RepairCrashTest::fire(std::string_view family, const CommandOptions& option
   Job& job = shared_job(JobKind::repair);
   job.reset();
   RunningCommand running(job.command(sluice_program()), options);
-  std::this_thread::sleep_for(moment(random, job));
+  std::this_thread::sleep_for(job.moment(random));
+  job.came_in_time(running.running());
   crash_server();
   const CommandResult& end = running.wait();
   const bool survived = contains(end.err, "trying again");
@@ -188,11 +186,9 @@ TEST_P(ComparisonTest, GoesOnWithAServerThatRestartsOrEndsItsSessions) {
   ASSERT_GT(transaction, 0U);
   for (const bool restart : {true, false}) {
     for (const bool tries_again : {true, false}) {
-      CommandOptions options = tries_again ? with_retries(job) : job.options();
-      options.environment.emplace_back("SLUICE_FAILPOINT",
-                                       "after BEGIN:" + std::to_string(transaction) + ":stop");
-      RunningCommand running(comparison(sluice_faults_program()), std::move(options));
-      ASSERT_TRUE(wait_until([&] { return is_stopped(running.pid()); }));
+      RunningCommand running =
+          begin_until(comparison(sluice_program()), "after BEGIN:" + std::to_string(transaction) + ":stop",
+                      tries_again ? with_retries(job) : job.options());
       if (restart) {
         shared_test_server().stop(Stop::fast);
         shared_test_server().start();
@@ -245,14 +241,6 @@ class LostCommitsTest : public ::testing::Test {
     return std::stoi(query_value(job_.target(), "SELECT count(*) FROM sluice.work WHERE done"));
   }
 
-  // A process that is stopped there.
-  RunningCommand begin_until(const std::string& failpoints, CommandOptions options) {
-    options.environment.emplace_back("SLUICE_FAILPOINT", failpoints);
-    RunningCommand running(job_.command(sluice_faults_program(), 1), std::move(options));
-    EXPECT_TRUE(wait_until([&] { return is_stopped(running.pid()); }));
-    return running;
-  }
-
   // The server crashes with what is not in its log yet, and is back.
   static void crash_without_writing(pid_t writer) {
     ::kill(shared_test_server().pid(), SIGQUIT);
@@ -267,7 +255,8 @@ class LostCommitsTest : public ::testing::Test {
     const pid_t writer = wal_writer();
     ::kill(writer, SIGSTOP);
     RunningCommand running =
-        begin_until("after range:" + std::to_string(kAcknowledged) + ":stop", std::move(options));
+        begin_until(job_.command(sluice_program(), 1),
+                    "after range:" + std::to_string(kAcknowledged) + ":stop", std::move(options));
     EXPECT_EQ(ranges_done(), kAcknowledged);
     crash_without_writing(writer);
     EXPECT_LT(ranges_done(), kAcknowledged) << "nothing was lost, so this test shows nothing";
@@ -310,20 +299,14 @@ TEST_F(LostCommitsTest, OfARepairAreRepairedAgain) {
     return std::stoi(query_value(job.target(), "SELECT count(*) FROM sluice.repair"));
   };
   // With one lane, so that the same rows are named.
-  const auto command = [&](const std::string& program) {
-    std::vector<std::string> words = job.command(program);
-    words.insert(words.end(), {"--jobs", "1"});
-    return words;
-  };
-  const CommandResult undisturbed = run_command(command(sluice_program()));
+  std::vector<std::string> command = job.command(sluice_program());
+  command.insert(command.end(), {"--jobs", "1"});
+  const CommandResult undisturbed = run_command(command);
   const int leaves_differing = leaves();
   job.reset();
   const pid_t writer = wal_writer();
   ::kill(writer, SIGSTOP);
-  CommandOptions options = with_retries(job);
-  options.environment.emplace_back("SLUICE_FAILPOINT", "before settle:1:stop");
-  RunningCommand running(command(sluice_faults_program()), std::move(options));
-  EXPECT_TRUE(wait_until([&] { return is_stopped(running.pid()); }));
+  RunningCommand running = begin_until(command, "before settle:1:stop", with_retries(job));
   EXPECT_EQ(leaves(), leaves_differing);
   crash_without_writing(writer);
   EXPECT_LT(leaves(), leaves_differing) << "nothing was lost, so this test shows nothing";
@@ -348,7 +331,8 @@ TEST_F(LostCommitsTest, OfIndexesAreMadeAgainBeforeWhatNeedsThem) {
   };
   const pid_t writer = wal_writer();
   RunningCommand running =
-      begin_until("before CREATE INDEX:5:stop,before ADD CONSTRAINT:1:stop", with_retries(job_));
+      begin_until(job_.command(sluice_program(), 1),
+                  "before CREATE INDEX:5:stop,before ADD CONSTRAINT:1:stop", with_retries(job_));
   EXPECT_EQ(query_value(job_.target(), "SELECT count(*) FROM sluice.work WHERE NOT done"), "0");
   execute(shared_test_server().conninfo(), "CHECKPOINT");
   ::kill(writer, SIGSTOP);
@@ -376,7 +360,8 @@ TEST_P(CompoundTest, FaultsUponFaultsLoseNothing) {
     RunningCommand running(job.command(sluice_program(), coin(random) ? 1 : 4), options);
     std::optional<RunningCommand> second;
     if (coin(random)) second.emplace(job.command(sluice_program(), 1, "second report"), job.options());
-    std::this_thread::sleep_for(moment(random, job));
+    std::this_thread::sleep_for(job.moment(random));
+    job.came_in_time(running.running());
     switch (std::uniform_int_distribution<int>(0, 3)(random)) {
       case 0:
         running.send(SIGKILL);

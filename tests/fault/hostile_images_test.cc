@@ -44,7 +44,7 @@ constexpr std::size_t kParts = 8;
 // By the program, against a server: every so-manieth. Without a divisor in common with the parts and with the
 // kinds of damage, or some of those would never get there.
 constexpr std::size_t kMigrated = 11;
-constexpr auto kLongest = std::chrono::seconds(30);
+constexpr auto kLongest = std::chrono::minutes(2);
 
 Random random_of(std::size_t image) {
   const std::uint64_t seed = test_seed();

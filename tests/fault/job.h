@@ -68,10 +68,10 @@ class Job {
 
   [[nodiscard]] const std::string& target() const { return target_; }
   [[nodiscard]] const std::vector<std::string>& tables() const { return tables_; }
-  // How long the undisturbed run took.
-  [[nodiscard]] std::int64_t milliseconds() const {
-    return std::chrono::ceil<std::chrono::milliseconds>(duration_).count();
-  }
+  // How long after the beginning to do it harm, at random. How long it takes changes with whatever else the
+  // machine does, so say of each moment whether it came before the end.
+  std::chrono::milliseconds moment(std::mt19937_64& random);
+  void came_in_time(bool before_the_end);
 
  private:
   void make_source();
@@ -88,7 +88,8 @@ class Job {
   int exit_status_ = 0;
   std::string root_;
   std::string picture_;
-  std::chrono::duration<double> duration_{};
+  std::chrono::milliseconds duration_{};  // as far as we know now
+  std::chrono::milliseconds moment_{};    // the last one
 };
 
 // The job of this kind on the server of this test program, made when it is first asked for.

@@ -4,11 +4,8 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <cmath>
 #include <csignal>
 #include <cstdio>
-#include <map>
 #include <string>
 
 #include "fault/job.h"
@@ -28,7 +25,6 @@ class KillsTest : public ::testing::TestWithParam<std::size_t> {
 
   static inline std::size_t tried_ = 0;
   static inline std::size_t landed_ = 0;
-  static inline std::map<JobKind, double> expected_ms_;
 };
 
 TEST_P(KillsTest, LoseNothingAndDoubleNothing) {
@@ -41,20 +37,15 @@ TEST_P(KillsTest, LoseNothingAndDoubleNothing) {
   const unsigned lanes = std::uniform_int_distribution<unsigned>(0, 1)(random) == 0 ? 1 : 4;
   CommandOptions options = job.options();
   options.signal = SIGKILL;
-  // How long it takes changes with whatever else the machine does: what the last one took that was faster
-  // than its kill, and a little more with each that was not.
-  double& expected_ms = expected_ms_.try_emplace(kind, static_cast<double>(job.milliseconds())).first->second;
-  options.signal_after = std::chrono::milliseconds(std::uniform_int_distribution<std::int64_t>(
-      1, std::max<std::int64_t>(std::llround(expected_ms), 1))(random));
+  options.signal_after = job.moment(random);
   const CommandResult result = run_command(job.command(sluice_program(), lanes), options);
+  job.came_in_time(result.signal == SIGKILL);
   ++tried_;
   if (result.signal != SIGKILL) {
     job.expect_complete(result);
-    expected_ms = result.seconds.count() * 1000;
     return;
   }
   ++landed_;
-  expected_ms *= 1.05;
   job.expect_sound();
   job.go_on(lanes);
 }

@@ -79,6 +79,7 @@ TEST(LargeRowGate, LetsNobodyPastAGiantThatWaits) {
   Taker small(gate, 50);
   ASSERT_TRUE(small.gets_in());
   Taker giant(gate, 1000);
+  while (gate.waiting() == 0) std::this_thread::yield();
   ASSERT_TRUE(giant.stays_out());
   Taker later(gate, 1);
   EXPECT_TRUE(later.stays_out());
@@ -100,7 +101,7 @@ TEST(LargeRowGate, WithoutAnyRoomLetsInOneAtATime) {
 }
 
 TEST(LargeRowGate, LosesPatienceWithAHolderThatNeverComesBack) {
-  LargeRowGate gate(100, milliseconds(50));
+  LargeRowGate gate(100, milliseconds(500));
   Taker stuck(gate, 100);
   ASSERT_TRUE(stuck.gets_in());
   Taker second(gate, 100);

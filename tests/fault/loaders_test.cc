@@ -65,16 +65,9 @@ TEST_F(LoadersTest, ThreeProcessesOfWhichOneDiesEveryTenthOfASecondLoadAMillionR
 
 TEST_F(LoadersTest, AnotherPlanAndAnotherSourceAreRefusedWhileTheyAreAtWork) {
   const std::string target = shared_test_server().create_database("at_work");
-  CommandOptions options;
-  options.environment.emplace_back("SLUICE_FAILPOINT", "after range:3:stop");
-  std::vector<std::string> command = migrate(source_, target);
-  command.front() = sluice_faults_program();
   std::vector<RunningCommand> loaders;
   loaders.reserve(3);
-  while (loaders.size() < 3) loaders.emplace_back(command, options);
-  for (const RunningCommand& loader : loaders) {
-    ASSERT_TRUE(wait_until([&] { return is_stopped(loader.pid()); })) << loader.err_so_far();
-  }
+  while (loaders.size() < 3) loaders.push_back(begin_until(migrate(source_, target), "after range:3:stop"));
 
   const CommandResult other_plan = run_command(migrate(source_, target, {"--narrow-ints"}));
   EXPECT_EQ(other_plan.exit_status, 2) << other_plan.err;

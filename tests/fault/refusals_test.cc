@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <random>
 #include <string>
@@ -48,22 +49,25 @@ class Refusals : public UndisturbedTest {
   }
 
   // Somebody who picks one of our sessions at random and does this to it: every 100 ms while rows are loaded,
-  // and then less often, because whoever ends the only session there is faster than it can read a table back
-  // can do so for ever.
+  // and then less and less often, because whoever ends the only session there is faster than it can read a
+  // table back can do so for ever.
   class Administrator {
    public:
     Administrator(const TestServer& server, const std::string& database, const std::string& action)
         : thread_([this, conninfo = server.conninfo(database), action] {
+            int pauses = 15;
             while (!over_) {
               const bool loading =
                   query_value(conninfo, "SELECT count(*) FROM sluice.work WHERE NOT done") != "0";
-              for (int i = 0; i < (loading ? 1 : 15) && !over_; ++i) std::this_thread::sleep_for(100ms);
-              hits_ += static_cast<int>(
+              for (int i = 0; i < (loading ? 1 : pauses) && !over_; ++i) std::this_thread::sleep_for(100ms);
+              const std::size_t hits =
                   query(conninfo,
                         "SELECT " + action +
                             "(pid) FROM (SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
                             "AND application_name = 'sluice' ORDER BY random() LIMIT 1) one")
-                      .size());
+                      .size();
+              hits_ += static_cast<int>(hits);
+              if (!loading && hits > 0) pauses *= 2;
             }
           }) {}
     ~Administrator() { leave(); }
@@ -99,22 +103,26 @@ TEST_P(RefusalsTimeouts, DoNotReachUs) {
   }
   TestServer& server = of_17 ? *newer : *server_;
   const std::string target = server.create_database(setting);
-  execute(server.conninfo(),
-          "ALTER DATABASE " + setting + " SET " + setting + (idle ? " = '200ms'" : " = '40ms'"));
-  RunningCommand running(migrate(target, idle ? "60s" : "0"));
+  execute(server.conninfo(), "ALTER DATABASE " + setting + " SET " + setting + " = '200ms'");
+  RunningCommand running = begin_until(migrate(target, idle ? "60s" : "0"), "after range:1:stop");
   // Somebody reads a table that we write to and index, for longer than that.
-  ASSERT_TRUE(wait_for_ranges(server.conninfo(setting) + " options='-c " + setting + "=0'", 1));
-  execute(target, "BEGIN; SET LOCAL " + setting +
-                      " = 0; LOCK TABLE orders IN SHARE MODE; SET LOCAL "
-                      "statement_timeout = 0; SELECT pg_sleep(0.3); COMMIT");
+  const std::string without = target + " options='-c " + setting + "=0'";
+  RunningCommand reader({"psql", "--no-psqlrc", "-d", without, "-c",
+                         "BEGIN; LOCK TABLE orders IN SHARE MODE; SELECT pg_sleep(0.6); COMMIT"});
+  ASSERT_TRUE(wait_until([&] {
+    return query_value(without,
+                       "SELECT count(*) FROM pg_locks WHERE relation = 'orders'::regclass AND mode = "
+                       "'ShareLock'") != "0";
+  }));
+  running.send(SIGCONT);
+  EXPECT_EQ(reader.wait().exit_status, 0) << reader.wait().err;
   const CommandResult& end = running.wait();
   EXPECT_EQ(end.exit_status, 0) << end.err;
   EXPECT_EQ(root_in(end), root_);
-  execute(target,
-          "BEGIN; SET LOCAL " + setting +
-              " = 0; UPDATE events SET id = -id WHERE id % 1000 = 7; DELETE FROM customers WHERE id = "
-              "(SELECT max(id) FROM customers) AND NOT EXISTS (SELECT FROM orders WHERE customer_id = "
-              "customers.id); COMMIT");
+  execute(without,
+          "BEGIN; UPDATE events SET id = -id WHERE id % 1000 = 7; DELETE FROM customers WHERE id = "
+          "(SELECT max(id) FROM customers) AND NOT EXISTS (SELECT FROM orders WHERE customer_id = "
+          "customers.id); COMMIT");
   EXPECT_EQ(run_command({sluice_program(), "verify", source_, target}).exit_status, 4);
   const CommandResult repaired =
       run_command({sluice_program(), "verify", source_, target, "--repair", "--scan"});
@@ -133,6 +141,19 @@ INSTANTIATE_TEST_SUITE_P(Of, RefusalsTimeouts,
                          [](const auto& info) { return std::string(info.param); });
 
 // ---- no room ----
+
+// By the names that the server's processes give themselves.
+int sessions_below(pid_t server) {
+  const std::string id = std::to_string(server);
+  std::ifstream children("/proc/" + id + "/task/" + id + "/children");
+  int sessions = 0;
+  for (std::string child; children >> child;) {
+    std::string name;
+    std::getline(std::ifstream("/proc/" + child + "/cmdline"), name, '\0');
+    sessions += contains(name, "[local]") ? 1 : 0;
+  }
+  return sessions;
+}
 
 TEST_F(Refusals, ARoleThatMayConnectTwiceLoadsOverTwoLanes) {
   const std::string target = server_->create_database("role_limit");
@@ -154,6 +175,8 @@ TEST_F(Refusals, AServerThatIsNearlyFullIsLoadedOverTheLanesThatAreLeft) {
   execute(small.conninfo(), "CREATE ROLE plain LOGIN; ALTER DATABASE nearly OWNER TO plain");
   execute(small.conninfo("nearly"), "ALTER SCHEMA public OWNER TO plain");
   const std::string as_plain = "host=" + small.socket_directory().string() + " user=plain dbname=nearly";
+  // Those before have ended, and each session a moment after its client; to ask the server would be one more.
+  ASSERT_TRUE(wait_until([&] { return sessions_below(small.pid()) == 0; }));
   const CommandResult few = run_command(migrate(as_plain, "0", {"--jobs", "8"}));
   EXPECT_TRUE(contains(few.err, "the server has room for 5 connections only")) << few.err;
   expect_whole(few, small.conninfo("nearly"));
@@ -185,9 +208,9 @@ TEST_F(Refusals, AServerThatIsNearlyFullIsLoadedOverTheLanesThatAreLeft) {
 
 TEST_F(Refusals, SessionsThatAreEndedOneAfterTheOtherAreReplaced) {
   const std::string target = server_->create_database("terminated");
-  RunningCommand running(migrate(target));
-  ASSERT_TRUE(wait_for_ranges(target, 1));
+  RunningCommand running = begin_until(migrate(target), "after range:1:stop");
   Administrator administrator(*server_, "terminated", "pg_terminate_backend");
+  running.send(SIGCONT);
   while (running.running()) {
     for (const std::string& violation : violations(target)) ADD_FAILURE() << violation;
     std::this_thread::sleep_for(50ms);
@@ -200,11 +223,11 @@ TEST_F(Refusals, SessionsThatAreEndedOneAfterTheOtherAreReplaced) {
 
 TEST_F(Refusals, ASessionThatIsEndedEndsARunWithoutRetriesWithStatus5) {
   const std::string target = server_->create_database("ended");
-  RunningCommand running(migrate(target, "0"));
-  ASSERT_TRUE(wait_for_ranges(target));
+  RunningCommand running = begin_until(migrate(target, "0"), "after COPY start:5:stop");
   execute(server_->conninfo(),
-          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'ended' AND "
+          "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = 'ended' AND "
           "application_name = 'sluice'");
+  running.send(SIGCONT);
   const CommandResult& end = running.wait();
   EXPECT_EQ(end.exit_status, 5) << end.err;
   EXPECT_TRUE(contains(end.err, "run the same command again")) << end.err;
@@ -222,11 +245,7 @@ TEST_F(Refusals, ASessionThatEndsBeforeItsBeginIsReplacedOnce) {
             "application_name = 'sluice'");
   };
   const auto start = [&](const std::string& failpoints) {
-    std::vector<std::string> words = migrate(target, "0", {"--jobs", "1", "--index-jobs", "1"});
-    words.front() = sluice_faults_program();
-    CommandOptions options;
-    options.environment = {{"SLUICE_FAILPOINT", failpoints}};
-    return RunningCommand(words, options);
+    return begin_until(migrate(target, "0", {"--jobs", "1", "--index-jobs", "1"}), failpoints);
   };
   RunningCommand twice = start("before BEGIN:40:stop,before BEGIN:41:stop");
   stop_at_begin_and_end(twice);
@@ -260,10 +279,11 @@ TEST_F(Refusals, AStatementThatIsCancelledEndsTheRunWithStatus21) {
 
 TEST_F(Refusals, ADefaultOfReadOnlyStopsABeginAndNotARunUnderWay) {
   const std::string target = server_->create_database("read_only");
-  RunningCommand running(migrate(target, "0"));
-  ASSERT_TRUE(wait_for_ranges(target));
+  RunningCommand running = begin_until(migrate(target, "0"), "after range:3:stop");
   execute(server_->conninfo(), "ALTER SYSTEM SET default_transaction_read_only = on");
   execute(server_->conninfo(), "SELECT pg_reload_conf()");
+  ASSERT_TRUE(wait_until([&] { return query_value(target, "SHOW default_transaction_read_only") == "on"; }));
+  running.send(SIGCONT);
   const CommandResult& end = running.wait();
   const CommandResult refused = run_command(migrate(target, "0"));
   execute(server_->conninfo(), "BEGIN READ WRITE; SELECT 1; COMMIT");
@@ -277,6 +297,10 @@ TEST_F(Refusals, ADefaultOfReadOnlyStopsABeginAndNotARunUnderWay) {
 }
 
 // ---- another server takes over ----
+
+int ranges_done(const TestServer& server) {
+  return std::stoi(query_value(server.conninfo("moving"), "SELECT count(*) FROM sluice.work WHERE done"));
+}
 
 TEST_F(Refusals, AStandbyThatIsPromotedGetsTheRestAndWhatItHadNotReceived) {
   TestServer primary;
@@ -297,14 +321,21 @@ TEST_F(Refusals, AStandbyThatIsPromotedGetsTheRestAndWhatItHadNotReceived) {
   const std::string target = "host=" + primary.socket_directory().string() + "," +
                              standby.socket_directory().string() +
                              " port=5432,5432 user=postgres dbname=moving target_session_attrs=read-write";
-  RunningCommand running(migrate(target, "60s"));
-  ASSERT_TRUE(wait_for_ranges(primary.conninfo("moving"), 10));
-  // Commits of this half second are acknowledged and never get there.
+  RunningCommand running = begin_until(migrate(target, "5min"), "after range:10:stop,after range:14:stop");
+  const std::string written = query_value(primary.conninfo(), "SELECT pg_current_wal_flush_lsn()");
+  ASSERT_TRUE(wait_until([&] {
+    return query_value(standby.conninfo(), "SELECT pg_last_wal_replay_lsn() >= '" + written + "'") == "t";
+  }));
+  // What is committed from here on is acknowledged and never gets there.
   execute(standby.conninfo(), "ALTER SYSTEM SET primary_conninfo = ''");
   execute(standby.conninfo(), "SELECT pg_reload_conf()");
-  std::this_thread::sleep_for(200ms);
+  ASSERT_TRUE(wait_until(
+      [&] { return query_value(standby.conninfo(), "SELECT count(*) FROM pg_stat_wal_receiver") == "0"; }));
+  running.send(SIGCONT);
+  ASSERT_TRUE(wait_until([&] { return is_stopped(running.pid()) && ranges_done(primary) >= 14; }));
   primary.stop(Stop::immediate);
   execute(standby.conninfo(), "SELECT pg_promote()");
+  running.send(SIGCONT);
   const CommandResult& end = running.wait();
   std::printf("%s", end.err.c_str());
   expect_whole(end, standby.conninfo("moving"));

@@ -64,7 +64,7 @@ TEST(Retries, GivesUpAtOnceWithoutPatience) {
 
 TEST(Retries, GivesUpAfterItsPatienceWithTheErrorItself) {
   const StopRequest never;
-  Retries retries(milliseconds(250), never, nullptr);
+  Retries retries(milliseconds(2000), never, nullptr);
   try {
     retries.run([] { throw lost(); });
     FAIL() << "went on";
@@ -78,18 +78,11 @@ TEST(Retries, GivesUpAfterItsPatienceWithTheErrorItself) {
 TEST(Retries, ThePatienceBeginsAnewWithEachSuccessOfAnybody) {
   const StopRequest never;
   Retries retries(milliseconds(300), never, nullptr);
-  std::atomic<bool> end{false};
-  std::jthread other([&] {
-    while (!end) {
-      retries.run([] {});
-      std::this_thread::sleep_for(milliseconds(10));
-    }
-  });
   const auto begin = std::chrono::steady_clock::now();
   retries.run([&] {
+    retries.run([] {});  // as another lane's would be
     if (std::chrono::steady_clock::now() - begin < milliseconds(900)) throw lost();
   });
-  end = true;
   EXPECT_GE(std::chrono::steady_clock::now() - begin, milliseconds(900));
 }
 

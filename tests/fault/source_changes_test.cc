@@ -28,6 +28,8 @@ using namespace testing;
 
 constexpr int kRows = 60'000;
 
+constexpr const char* kInTheMiddle = "after range:2:stop";
+
 // A table in which every row says the same `state`, and which every transaction of the application changes as
 // a whole: rows of two states are a mixture.
 class SourceChanges : public ::testing::Test {
@@ -52,28 +54,19 @@ class SourceChanges : public ::testing::Test {
     return more;
   }
 
-  // A run that has begun to load and waits: for a lock on its table, which is given back at the end of
-  // `meanwhile`.
+  // A run that waits in the middle of its load until `meanwhile` is over.
   CommandResult run_while(const std::function<void()>& meanwhile, const std::vector<std::string>& more = {}) {
-    RunningCommand running(migrate(more));
-    EXPECT_TRUE(wait_until([&] { return some_ranges_done() || !running.running(); }));
-    running.send(SIGSTOP);
+    RunningCommand running = begin_until(migrate(more), kInTheMiddle);
     meanwhile();
     running.send(SIGCONT);
     return running.wait();
   }
 
-  [[nodiscard]] bool some_ranges_done() const {
-    return query_value(target_, "SELECT to_regclass('sluice.work') IS NOT NULL") == "t" &&
-           std::stoi(query_value(target_, "SELECT count(*) FROM sluice.work WHERE done")) >= 2;
-  }
-
   // A run that is killed with some ranges done.
   void kill_one(const std::vector<std::string>& more = {}) {
-    RunningCommand running(migrate(more));
-    ASSERT_TRUE(wait_until([&] { return some_ranges_done() || !running.running(); }));
+    RunningCommand running = begin_until(migrate(more), kInTheMiddle);
     running.send(SIGKILL);
-    ASSERT_EQ(running.wait().signal, SIGKILL) << "the load was over before it could be killed";
+    ASSERT_EQ(running.wait().signal, SIGKILL);
   }
 
   void expect_state(int state) const {

@@ -25,10 +25,10 @@ namespace {
 
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
+using testing::begin_until;
 using testing::CommandOptions;
 using testing::CommandResult;
 using testing::execute;
-using testing::is_stopped;
 using testing::query;
 using testing::query_value;
 using testing::QueryRow;
@@ -134,17 +134,6 @@ class RivalsTest : public ::testing::Test {
     return RunningCommand(command(file, more), options());
   }
 
-  // Until it has stopped itself at a step (engine/model/failpoint.h).
-  [[nodiscard]] RunningCommand begin_and_stop(const std::string& step, const Words& more) const {
-    Words words = command(source_, more);
-    words.front() = testing::sluice_faults_program();
-    CommandOptions stopping = options();
-    stopping.environment.emplace_back("SLUICE_FAILPOINT", step + ":stop");
-    RunningCommand running(words, stopping);
-    EXPECT_TRUE(wait_until([&] { return is_stopped(running.pid()); })) << running.err_so_far();
-    return running;
-  }
-
   CommandResult migrate(const fs::path& file, const Words& more = {}) {
     return testing::run_command(command(file, more), options());
   }
@@ -247,8 +236,9 @@ TEST_F(RivalsTest, ARunThatWaitsForAHeldRangeIsGivenUpToo) {
 // for anything. With one lane it has nothing else in hand.
 TEST_F(RivalsTest, ARunThatVerifiesIsGivenUpToo) {
   make_two_tables(source_, "a");
-  RunningCommand old = begin_and_stop("before verification:1", {"--index-jobs", "1"});
-  RunningCommand newer = begin_and_stop("after tables:1", {"--restart"});
+  RunningCommand old =
+      begin_until(command(source_, {"--index-jobs", "1"}), "before verification:1:stop", options());
+  RunningCommand newer = begin_until(command(source_, {"--restart"}), "after tables:1:stop", options());
   old.send(SIGCONT);
   ASSERT_TRUE(comes_to_wait(old, 1)) << old.wait().err;
   newer.send(SIGCONT);

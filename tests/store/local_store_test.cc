@@ -721,6 +721,10 @@ TEST_F(LocalStoreTest, KilledAtAnyMomentItLeavesNoIncompleteFile) {
         batch->settle();
       }
     }
+    // Every other one once the child has come as far as a file, which may take it some time.
+    if (round % 2 == 1) {
+      EXPECT_TRUE(testing::wait_until([&] { return !temporary_names_below(folder_.path()).empty(); }));
+    }
     std::this_thread::sleep_for(std::chrono::microseconds(random_() % 30'000));
     ::kill(child, SIGKILL);
     int status = 0;

@@ -346,13 +346,13 @@ TEST_F(S3Cuts, WithNoTimeToTryAgainThereIsOneAttempt) {
 
 TEST_F(S3Cuts, ThePausesBecomeLonger) {
   S3Options options = options_for(stub_, 1'000);
-  options.calls.retry_for = 300ms;
-  options.calls.first_pause = 10ms;
-  options.calls.last_pause = 1s;
+  options.calls.retry_for = 3s;
+  options.calls.first_pause = 100ms;
+  options.calls.last_pause = 10s;
   S3Store store("bucket", "", options);
   stub_.arm(S3Fault::slow_down, 1, true);
   const Error error = error_of([&] { store.check(); });
-  // 10 + 20 + 40 + 80 + 160 ms, each with half of it off at most, and one at the end.
+  // 100 + 200 + 400 + 800 + 1600 ms, each with half of it off at most, and one at the end.
   EXPECT_GE(stub_.faults(), 4);
   EXPECT_LE(stub_.faults(), 8);
   EXPECT_TRUE(contains(error.describe(), "tried " + std::to_string(stub_.faults()) + " times"));

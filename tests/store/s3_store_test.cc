@@ -142,7 +142,7 @@ TEST_F(S3StoreTest, AYoungObjectIsNotPutAgainAndAnOldOneIs) {
 
 TEST_F(S3StoreTest, SmallFilesAreUnderWayTogetherWithinTheirBounds) {
   S3StubOptions slow;
-  slow.delay = 3ms;
+  slow.delay = 20ms;
   S3Stub stub(slow);
   S3Options options = small_parts();
   options.calls.address = s3_address(stub.endpoint(), "us-east-1", "bucket");

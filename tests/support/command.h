@@ -27,8 +27,9 @@ struct CommandOptions {
   // Standard input, whole.
   std::string input{};
 
-  // A program still running after this long is killed, and the result says so.
-  std::chrono::milliseconds timeout{120'000};
+  // A program still running after this long is killed, and the result says so. Long enough for whatever a
+  // busy machine does.
+  std::chrono::milliseconds timeout{600'000};
 
   // Sends `signal` so long after the start, if the program still runs then.
   std::optional<std::chrono::milliseconds> signal_after{};

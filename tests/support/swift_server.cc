@@ -67,13 +67,17 @@ std::string user_name() {
   return user == nullptr ? "root" : user->pw_name;
 }
 
+// They leave each other out after a second or three, which a busy machine takes: an object is stored then,
+// and the listing lacks it.
+const std::string kPatience = "node_timeout = 60\nconn_timeout = 10\n";
+
 // What the three storage servers have in common.
 std::string storage_configuration(const std::string& kind, int port, const std::string& folder) {
   return "[DEFAULT]\nbind_ip = 127.0.0.1\nbind_port = " + std::to_string(port) +
          "\nworkers = 0\nuser = " + user_name() + "\nswift_dir = " + folder + "\ndevices = " + folder +
          "/devices\nmount_check = false\nlog_level = WARNING\nrecon_cache_path = " + folder +
          "/recon\n[pipeline:main]\npipeline = " + kind + "-server\n[app:" + kind +
-         "-server]\nuse = egg:swift#" + kind + "\n";
+         "-server]\nuse = egg:swift#" + kind + "\n" + kPatience + "container_update_timeout = 60\n";
 }
 
 }  // namespace
@@ -107,7 +111,8 @@ SwiftServer::SwiftServer() : folder_("sluice-swift") {
             "[pipeline:main]\npipeline = catch_errors gatekeeper healthcheck cache bulk tempurl s3api "
             "tempauth slo "
             "dlo versioned_writes proxy-server\n"
-            "[app:proxy-server]\nuse = egg:swift#proxy\naccount_autocreate = true\n"
+            "[app:proxy-server]\nuse = egg:swift#proxy\naccount_autocreate = true\n" +
+            kPatience +
             "[filter:catch_errors]\nuse = egg:swift#catch_errors\n"
             "[filter:gatekeeper]\nuse = egg:swift#gatekeeper\n"
             "[filter:healthcheck]\nuse = egg:swift#healthcheck\n"

@@ -21,7 +21,7 @@ using namespace std::chrono_literals;
 
 constexpr const char* kDebianServers = "/usr/lib/postgresql";  // 15/bin, 16/bin, ...
 
-constexpr auto kPatience = 60s;  // a machine under sanitizers and full load is slow
+constexpr auto kPatience = 300s;  // a machine under sanitizers and full load is slow
 
 std::filesystem::path find_binaries() {
   if (const char* given = std::getenv("SLUICE_POSTGRES_BIN")) return given;
