@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/model/error.h"
+#include "engine/model/failpoint.h"
 #include "io/archive/shallow_json.h"
 
 namespace sluice {
@@ -144,6 +145,7 @@ void ExportJournal::note(const TablePlan& table, std::size_t number, const Range
                            ",\"entry\":" + range_text(entry, table_number, table.source, number) + "}\n";
   const std::lock_guard lock(mutex_);
   folder_.append(file_, kJournalFile, line);
+  failpoint("after part");
 }
 
 void ExportJournal::end() { folder_.remove(kJournalFile); }

@@ -663,17 +663,24 @@ void start_server(const fs::path& directory, const Binaries& binaries, const Acc
   write_configuration(directory / "data", sockets, account);
   const fs::path log = directory / "server.log";
   std::error_code none;
-  const std::uintmax_t size = fs::file_size(log, none);
-  const std::uintmax_t log_start = none ? 0 : size;
-  // Relative paths, because pg_ctl puts them into a shell line between double quotes; the directory's own
-  // name may hold anything.
-  const Outcome started =
-      run_as(account, directory,
-             {(binaries.folder / "pg_ctl").string(), "start", "--pgdata=data", "--log=server.log", "--wait",
-              "--timeout=" + std::to_string(kStartPatience.count()), "--silent"});
-  if (started.exit_status == 0) return;
-  std::string why = last_complaint(log, log_start);
-  if (why.empty()) why = last_line(started.output);
+  // The server's other processes end when they notice that the first one was killed, and until then they have
+  // the memory that they shared.
+  constexpr std::string_view kStillThere = "pre-existing shared memory block";
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  std::string why = std::string(kStillThere);
+  while (why.find(kStillThere) != std::string::npos && std::chrono::steady_clock::now() < deadline) {
+    const std::uintmax_t size = fs::file_size(log, none);
+    const std::uintmax_t log_start = none ? 0 : size;
+    // Relative paths, because pg_ctl puts them into a shell line between double quotes; the directory's own
+    // name may hold anything.
+    const Outcome started =
+        run_as(account, directory,
+               {(binaries.folder / "pg_ctl").string(), "start", "--pgdata=data", "--log=server.log", "--wait",
+                "--timeout=" + std::to_string(kStartPatience.count()), "--silent"});
+    if (started.exit_status == 0) return;
+    why = last_complaint(log, log_start);
+    if (why.empty()) why = last_line(started.output);
+  }
   throw Error(Fault::target_unavailable,
               "local server: PostgreSQL does not start in " + directory.string() + ": " + why,
               disk_advice(why, "see " + log.string()));

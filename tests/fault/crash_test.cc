@@ -87,8 +87,8 @@ TEST_P(CrashTest, EndsTheProcessAndTheSameCommandGoesOn) {
   set_synchronous_commit(job, GetParam() % 2 == 0);
   job.reset();
   RunningCommand running(job.command(sluice_program(), coin(random) ? 1 : 4), job.options());
-  std::this_thread::sleep_for(job.moment(random));
-  job.came_in_time(running.running());
+  std::this_thread::sleep_for(job.moments().next(random));
+  job.moments().last_came_in_time(running.running());
   crash_server();
   expect_lost_server(job, running.wait());
   job.expect_sound();
@@ -101,8 +101,8 @@ TEST_P(CrashTest, IsSurvivedByAProcessThatTriesAgain) {
   set_synchronous_commit(job, GetParam() % 2 == 0);
   job.reset();
   RunningCommand running(job.command(sluice_program(), coin(random) ? 1 : 4), with_retries(job));
-  std::this_thread::sleep_for(job.moment(random));
-  job.came_in_time(running.running());
+  std::this_thread::sleep_for(job.moments().next(random));
+  job.moments().last_came_in_time(running.running());
   crash_server();
   job.expect_sound();
   expect_survived(job, running.wait());
@@ -132,8 +132,8 @@ void RepairCrashTest::fire(std::string_view family, const CommandOptions& option
   Job& job = shared_job(JobKind::repair);
   job.reset();
   RunningCommand running(job.command(sluice_program()), options);
-  std::this_thread::sleep_for(job.moment(random));
-  job.came_in_time(running.running());
+  std::this_thread::sleep_for(job.moments().next(random));
+  job.moments().last_came_in_time(running.running());
   crash_server();
   const CommandResult& end = running.wait();
   const bool survived = contains(end.err, "trying again");
@@ -360,8 +360,8 @@ TEST_P(CompoundTest, FaultsUponFaultsLoseNothing) {
     RunningCommand running(job.command(sluice_program(), coin(random) ? 1 : 4), options);
     std::optional<RunningCommand> second;
     if (coin(random)) second.emplace(job.command(sluice_program(), 1, "second report"), job.options());
-    std::this_thread::sleep_for(job.moment(random));
-    job.came_in_time(running.running());
+    std::this_thread::sleep_for(job.moments().next(random));
+    job.moments().last_came_in_time(running.running());
     switch (std::uniform_int_distribution<int>(0, 3)(random)) {
       case 0:
         running.send(SIGKILL);

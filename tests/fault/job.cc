@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <filesystem>
@@ -92,7 +91,7 @@ Job::Job(TestServer& server, JobKind kind) : server_(server), kind_(kind), folde
   prepare_target();
   reset();
   const CommandResult undisturbed = run_command(command(sluice_program()), options());
-  duration_ = std::chrono::ceil<std::chrono::milliseconds>(undisturbed.seconds);
+  moments_ = Moments(undisturbed.seconds);
   root_ = root_in(undisturbed);
   picture_ = picture_of(target_);
   EXPECT_EQ(root_.size(), 32U) << undisturbed.out;
@@ -157,16 +156,6 @@ CommandOptions Job::options() const {
   CommandOptions options;
   options.environment = {{"SLUICE_RETRY_FOR", "0"}};
   return options;
-}
-
-std::chrono::milliseconds Job::moment(std::mt19937_64& random) {
-  moment_ = std::chrono::milliseconds(
-      std::uniform_int_distribution<std::int64_t>(1, std::max<std::int64_t>(duration_.count(), 1))(random));
-  return moment_;
-}
-
-void Job::came_in_time(bool before_the_end) {
-  duration_ = before_the_end ? duration_ + duration_ / 20 + std::chrono::milliseconds(1) : moment_;
 }
 
 std::vector<std::string> Job::repair_violations() const {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "support/command.h"
+#include "support/moments.h"
 #include "support/temporary_directory.h"
 #include "support/test_server.h"
 
@@ -19,6 +20,8 @@ namespace sluice::testing {
 // Steps of sluice offload, which offload_kills_test.cc kills at: it is no migration.
 inline const std::vector<std::string> kOffloadSteps = {"before files settle", "after files settle",
                                                        "after references", "after files committed"};
+// And of sluice export, which pg/archive_test.cc ends it at.
+inline const std::vector<std::string> kExportSteps = {"after part"};
 
 // `standard` shots, and more where SLUICE_FAULTS asks for it: a factor, or "nightly" for 10.
 std::size_t shots(std::size_t standard);
@@ -68,10 +71,8 @@ class Job {
 
   [[nodiscard]] const std::string& target() const { return target_; }
   [[nodiscard]] const std::vector<std::string>& tables() const { return tables_; }
-  // How long after the beginning to do it harm, at random. How long it takes changes with whatever else the
-  // machine does, so say of each moment whether it came before the end.
-  std::chrono::milliseconds moment(std::mt19937_64& random);
-  void came_in_time(bool before_the_end);
+  // In the course of the undisturbed run.
+  [[nodiscard]] Moments& moments() { return moments_; }
 
  private:
   void make_source();
@@ -88,8 +89,7 @@ class Job {
   int exit_status_ = 0;
   std::string root_;
   std::string picture_;
-  std::chrono::milliseconds duration_{};  // as far as we know now
-  std::chrono::milliseconds moment_{};    // the last one
+  Moments moments_;
 };
 
 // The job of this kind on the server of this test program, made when it is first asked for.

@@ -37,9 +37,9 @@ TEST_P(KillsTest, LoseNothingAndDoubleNothing) {
   const unsigned lanes = std::uniform_int_distribution<unsigned>(0, 1)(random) == 0 ? 1 : 4;
   CommandOptions options = job.options();
   options.signal = SIGKILL;
-  options.signal_after = job.moment(random);
+  options.signal_after = job.moments().next(random);
   const CommandResult result = run_command(job.command(sluice_program(), lanes), options);
-  job.came_in_time(result.signal == SIGKILL);
+  job.moments().last_came_in_time(result.signal == SIGKILL);
   ++tried_;
   if (result.signal != SIGKILL) {
     job.expect_complete(result);

@@ -166,12 +166,14 @@ TEST(Steps, TheSweepKillsAtEveryStepOfTheSourcesAndAtNoOther) {
   std::set<std::string> swept;
   for (const Sweep& sweep : kSweeps) swept.insert(sweep.steps.begin(), sweep.steps.end());
   swept.insert(kOffloadSteps.begin(), kOffloadSteps.end());
+  swept.insert(kExportSteps.begin(), kExportSteps.end());
   EXPECT_EQ(swept, steps_in_the_sources());
   EXPECT_GE(swept.size(), 25U);
 }
 
 TEST(Steps, EveryStepOfTheSourcesIsReached) {
   std::set<std::string> reached(kOffloadSteps.begin(), kOffloadSteps.end());  // each kill there lands
+  reached.insert(kExportSteps.begin(), kExportSteps.end());                   // there, too
   for (const Sweep& sweep : kSweeps) {
     for (const auto& [step, count] : hits_of(sweep.kind, 4)) reached.insert(step);
   }

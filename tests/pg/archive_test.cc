@@ -23,6 +23,7 @@
 #include "support/conditions.h"
 #include "support/corpus.h"
 #include "support/directories.h"
+#include "support/moments.h"
 #include "support/query.h"
 #include "support/seed.h"
 #include "support/small_disk.h"
@@ -34,6 +35,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
+using testing::begin_until;
 using testing::CommandOptions;
 using testing::CommandResult;
 using testing::contains;
@@ -588,23 +590,33 @@ std::vector<std::string> export_words(const Everything& it, const fs::path& arch
   return words;
 }
 
+// In the middle of it.
+constexpr const char* kSomeParts = "after part:3:stop";
+constexpr const char* kManyParts = "after part:20:stop";
+
 TEST(ExportInterrupted, ByKillsGoesOnAndEndsWithTheSameRoot) {
   const Everything& it = everything();
   std::mt19937_64 random(testing::test_seed() + 2);
   const TemporaryDirectory folder;
   const CommandResult whole = run_command(export_words(it, folder / "whole"));
   ASSERT_EQ(whole.exit_status, 3) << whole.err;
-  const auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(whole.seconds).count();
+  testing::Moments moments(whole.seconds);
   int killed = 0;
   int went_on = 0;
-  for (int shot = 0; shot < 12; ++shot) {
+  for (int shot = 0; shot < 14; ++shot) {
     const fs::path archive = folder / std::to_string(shot);
-    CommandOptions options;
-    options.signal = SIGKILL;
-    options.signal_after = std::chrono::milliseconds(
-        std::uniform_int_distribution<std::int64_t>(milliseconds / 4, milliseconds)(random));
-    const CommandResult first = run_command(export_words(it, archive), options);
-    killed += first.signal == SIGKILL ? 1 : 0;
+    if (shot < 2) {
+      RunningCommand first = begin_until(export_words(it, archive), shot == 0 ? kSomeParts : kManyParts);
+      first.send(SIGKILL);
+      ASSERT_EQ(first.wait().signal, SIGKILL);
+    } else {
+      CommandOptions options;
+      options.signal = SIGKILL;
+      options.signal_after = moments.next(random);
+      const CommandResult first = run_command(export_words(it, archive), options);
+      moments.last_came_in_time(first.signal == SIGKILL);
+      killed += first.signal == SIGKILL ? 1 : 0;
+    }
     if (!fs::exists(archive / "manifest.json")) {
       const CommandResult refused = sluice({"verify", archive});
       EXPECT_EQ(refused.exit_status, 10);
@@ -622,19 +634,16 @@ TEST(ExportInterrupted, ByKillsGoesOnAndEndsWithTheSameRoot) {
   }
   std::printf("%d of 12 kills landed, %d exports went on\n", killed, went_on);
   EXPECT_GE(killed, 4);
-  EXPECT_GE(went_on, 1);
+  EXPECT_GE(went_on, 2);
 }
 
 TEST(ExportInterrupted, BySigintEndsWithStatus5AndOtherFlagsOfCuttingGoOn) {
   const Everything& it = everything();
   const TemporaryDirectory folder;
   const fs::path archive = folder / "archive";
-  RunningCommand running(export_words(it, archive));
-  ASSERT_TRUE(testing::wait_until([&] {
-    const std::string journal = content_of(archive / "unfinished.jsonl");
-    return std::count(journal.begin(), journal.end(), '\n') > 3;
-  }));
+  RunningCommand running = begin_until(export_words(it, archive), kSomeParts);
   running.send(SIGINT);
+  running.send(SIGCONT);
   const CommandResult& stopped = running.wait();
   EXPECT_EQ(stopped.exit_status, 5) << stopped.err;
   EXPECT_FALSE(fs::exists(archive / "manifest.json"));
@@ -652,11 +661,7 @@ TEST(ExportInterrupted, OfAnotherSourceOrPlanBeginsAnewAndOtherFoldersAreRefused
   const TemporaryDirectory folder;
   const fs::path archive = folder / "archive";
   {
-    RunningCommand running(export_words(it, archive));
-    ASSERT_TRUE(testing::wait_until([&] {
-      return fs::exists(archive / "unfinished.jsonl") &&
-             content_of(archive / "unfinished.jsonl").size() > 2000;
-    }));
+    RunningCommand running = begin_until(export_words(it, archive), kManyParts);
     running.send(SIGKILL);
     running.wait();
   }
@@ -706,11 +711,9 @@ TEST(ExportInterrupted, ByASourceThatIsOverwrittenEndsWithStatus11) {
   const fs::path source = folder / "source.sqlite";
   fs::copy_file(it.source, source);
   const fs::path archive = folder / "archive";
-  RunningCommand running({testing::sluice_program(), "export", source, archive, "--range-size", "40KB",
-                          "--on-misfit", "reject", "--jobs", "1", "--progress", "none"});
-  ASSERT_TRUE(testing::wait_until([&] { return content_of(archive / "unfinished.jsonl").size() > 500; }));
-  running.send(SIGSTOP);
-  ASSERT_TRUE(testing::wait_until([&] { return testing::is_stopped(running.pid()); }));
+  RunningCommand running = begin_until({testing::sluice_program(), "export", source, archive, "--range-size",
+                                        "40KB", "--on-misfit", "reject", "--jobs", "1", "--progress", "none"},
+                                       kSomeParts);
   std::fstream file(source, std::ios::binary | std::ios::in | std::ios::out | std::ios::ate);
   file << std::string(4096, '\0');
   file.close();
@@ -742,18 +745,18 @@ TEST(RestoreInterrupted, ByKillsLoadsEveryRangeOnceAndEndsWithTheSameRoot) {
   const CommandResult whole = restore(it.archive, target);
   ASSERT_EQ(whole.exit_status, 3) << whole.err;
   const std::string picture = picture_of(target);
-  const auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(whole.seconds).count();
+  testing::Moments moments(whole.seconds);
   int killed = 0;
   for (int shot = 0; shot < 15; ++shot) {
     const std::string again = shared_test_server().create_database("killed");
     CommandOptions options;
     options.signal = SIGKILL;
     options.directory = it.folder.path();
-    options.signal_after =
-        std::chrono::milliseconds(std::uniform_int_distribution<std::int64_t>(5, milliseconds)(random));
+    options.signal_after = moments.next(random);
     const CommandResult first = run_command({testing::sluice_program(), "restore", it.archive, again,
                                              "--jobs", shot % 2 == 0 ? "1" : "4", "--progress", "none"},
                                             options);
+    moments.last_came_in_time(first.signal == SIGKILL);
     killed += first.signal == SIGKILL ? 1 : 0;
     const CommandResult second = restore(it.archive, again);
     EXPECT_EQ(second.exit_status, 3) << second.err;
@@ -769,10 +772,9 @@ TEST(RestoreInterrupted, GoesOnFromACopyOfTheArchiveAndFromNoOther) {
   const TemporaryDirectory folder;
   const std::string target = shared_test_server().create_database("moved");
   {
-    RunningCommand running(
+    RunningCommand running = begin_until(
         {testing::sluice_program(), "restore", it.archive, target, "--jobs", "1", "--progress", "none"},
-        {.directory = it.folder.path()});
-    ASSERT_TRUE(testing::wait_for_ranges(target, 3));
+        "after range:3:stop", {.directory = it.folder.path()});
     running.send(SIGKILL);
     running.wait();
   }

@@ -100,7 +100,7 @@ class CommandTest : public ::testing::Test {
     execute(conninfo_, script.substr(0, script.find("-- after the load")));
   }
 
-  // Begins a run that stands still before the first row of `table`, then does `body`, then lets go. Rows of
+  // A run that `body` begins stands still before the first row of `table`, until `body` is over. Rows of
   // other tables go on. REQUIRES: the tables exist.
   void while_held(const std::string& table, const std::function<void()>& body) {
     Connection holder(conninfo_);
@@ -124,8 +124,9 @@ class CommandTest : public ::testing::Test {
   // Kills a run of kTwoTables after all of `first` and before any of `second`.
   void interrupt(int signal, const Words& more = {}) {
     create_tables(more);
-    RunningCommand running(command(more), options());
+    std::optional<RunningCommand> begun;
     while_held("second", [&] {
+      RunningCommand& running = begun.emplace(command(more), options());
       ASSERT_TRUE(wait_until([&] { return waiting() > 0 || !running.running(); })) << running.err_so_far();
       ASSERT_TRUE(running.running()) << running.err_so_far() << running.out_so_far();
       running.send(signal);
@@ -135,8 +136,9 @@ class CommandTest : public ::testing::Test {
         running.wait();
       }
     });
-    running.wait();
-    if (signal == SIGINT) expect_exit(running.wait(), 5);
+    ASSERT_TRUE(begun);
+    begun->wait();
+    if (signal == SIGINT) expect_exit(begun->wait(), 5);
     EXPECT_EQ(value("SELECT state FROM sluice.run"), "loading");
     EXPECT_GT(ranges_done(), 0);
     EXPECT_GT(std::stoi(value("SELECT count(*) FROM sluice.work WHERE NOT done")), 0);
@@ -644,14 +646,14 @@ TEST_F(CommandTest, TwoProcessesOnOneJobLoadEveryRowOnce) {
   make_two_tables();
   create_tables();
   const Words flags = {"-j", "2", "--range-size", "64k"};
-  RunningCommand one(command(flags), options());
-  RunningCommand two(command(flags), options());
+  std::vector<RunningCommand> both;
+  both.reserve(2);
   while_held("second", [&] {
+    while (both.size() < 2) both.emplace_back(command(flags), options());
     // Both are at work: each has a session that waits for the table.
-    ASSERT_TRUE(wait_until([&] { return waiting() >= 3 || !one.running() || !two.running(); }));
+    ASSERT_TRUE(wait_until([&] { return waiting() >= 3; }));
   });
-  expect_exit(one.wait(), 0);
-  expect_exit(two.wait(), 0);
+  for (RunningCommand& one : both) expect_exit(one.wait(), 0);
   expect_two_tables();
   EXPECT_EQ(list("SELECT state FROM sluice.run"), "verified\n");
   EXPECT_EQ(value("SELECT count(*) FROM sluice.work WHERE NOT done"), "0");

@@ -26,6 +26,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
+using testing::begin_until;
 using testing::CommandOptions;
 using testing::CommandResult;
 using testing::execute;
@@ -36,6 +37,7 @@ using testing::run_command;
 using testing::RunningCommand;
 using testing::shared_test_server;
 using testing::TemporaryDirectory;
+using testing::wait_for_sessions_to_end;
 using testing::wait_until;
 using Words = std::vector<std::string>;
 
@@ -439,14 +441,6 @@ class RebuildTest : public DataOnlyTest {
     EXPECT_EQ(running.wait().signal, SIGKILL);
   }
   // The backend of the killed process may still be at its statement; what it does is rolled back.
-  void wait_for_backends() const {
-    ASSERT_TRUE(wait_until([&] {
-      return value(
-                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> "
-                 "pg_backend_pid()") == "0";
-    }));
-  }
-
   std::string before_;
 };
 
@@ -482,17 +476,16 @@ TEST_F(RebuildTest, KilledAtEveryStepNothingIsLost) {
   // While it begins: it is one transaction.
   for (const char* table : {"child", "outside"}) {
     kill_while_locked(std::string("LOCK TABLE ") + table + " IN ACCESS SHARE MODE", rebuild());
-    wait_for_backends();
+    ASSERT_TRUE(wait_for_sessions_to_end(conninfo_));
     EXPECT_EQ(objects(), before_) << table;
   }
   // As soon as it has begun.
   {
-    RunningCommand running(command(rebuild()));
-    ASSERT_TRUE(wait_until([&] { return value("SELECT to_regclass('sluice.work') IS NOT NULL") == "t"; }));
+    RunningCommand running = begin_until(command(rebuild()), "after claim:1:stop");
     running.send(SIGKILL);
     EXPECT_EQ(running.wait().signal, SIGKILL);
   }
-  wait_for_backends();
+  ASSERT_TRUE(wait_for_sessions_to_end(conninfo_));
   EXPECT_NE(objects(), before_);
   const int steps = std::stoi(value("SELECT count(*) FROM sluice.step WHERE phase LIKE 'rebuild %'"));
   EXPECT_GE(steps, 16);
@@ -508,7 +501,7 @@ TEST_F(RebuildTest, KilledAtEveryStepNothingIsLost) {
       if (number == "-1") continue;
       kill_while_locked("SELECT 1 " + open + " AND step_no = " + number + " FOR UPDATE",
                         {"--range-size", "256KB"});
-      wait_for_backends();
+      ASSERT_TRUE(wait_for_sessions_to_end(conninfo_));
       ++kills;
     }
   }
@@ -536,7 +529,7 @@ TEST_F(RebuildTest, KilledAtRandomMomentsNothingIsLost) {
     const CommandResult result = run_command(
         command(rebuild({"--restart", "--table-handling", "truncate", "--verify", "none"})), options);
     if (result.signal == SIGKILL) ++landed;
-    wait_for_backends();
+    ASSERT_TRUE(wait_for_sessions_to_end(conninfo_));
   }
   RecordProperty("killed", landed);
   expect_exit(migrate(rebuild({"--restart", "--table-handling", "truncate"})), 0);
@@ -545,14 +538,10 @@ TEST_F(RebuildTest, KilledAtRandomMomentsNothingIsLost) {
 
 TEST_F(RebuildTest, ARunThatTakesTheTablesOverPutsBackWhatTheOtherLeft) {
   source(kBusySource);
-  RunningCommand running(command(rebuild()));
-  ASSERT_TRUE(wait_until([&] {
-    return value("SELECT to_regclass('sluice.step') IS NOT NULL") == "t" &&
-           value("SELECT count(*) FROM sluice.step WHERE phase LIKE 'rebuild %'") != "0";
-  }));
+  RunningCommand running = begin_until(command(rebuild()), "after claim:1:stop");
   running.send(SIGKILL);
   EXPECT_EQ(running.wait().signal, SIGKILL);
-  wait_for_backends();
+  ASSERT_TRUE(wait_for_sessions_to_end(conninfo_));
   fs::copy_file(source_, folder_ / "other.db");
   CommandOptions options;
   options.directory = folder_.path();

@@ -257,10 +257,10 @@ TEST_F(DefaultsTest, BackslashesThatEscapeInPlainStrings) {
 TEST_F(DefaultsTest, TimeoutsDoNotEndALoadThatWaitsOrLasts) {
   make_two_tables();
   create_tables();
-  set("statement_timeout = '50ms'");
-  set("lock_timeout = '20ms'");
-  set("idle_in_transaction_session_timeout = '50ms'");
-  expect_exit(migrate_while_locked("second", "SHARE", 200ms, {"-j", "2", "--range-size", "64k"}), 0);
+  set("statement_timeout = '1s'");
+  set("lock_timeout = '500ms'");
+  set("idle_in_transaction_session_timeout = '1s'");
+  expect_exit(migrate_while_locked("second", "SHARE", 2s, {"-j", "2", "--range-size", "64k"}), 0);
   expect_two_tables();
   expect_exit(status(), 0);
   expect_exit(migrate(), 0);
@@ -269,9 +269,9 @@ TEST_F(DefaultsTest, TimeoutsDoNotEndALoadThatWaitsOrLasts) {
 TEST_F(DefaultsTest, TimeoutsDoNotEndAnIndexThatWaits) {
   make_two_tables();
   create_tables();
-  set_for_database("statement_timeout = '50ms'");
-  set_for_database("lock_timeout = '20ms'");
-  expect_exit(migrate_while_locked("second", "ROW EXCLUSIVE", 200ms, {"-j", "2"}), 0);
+  set_for_database("statement_timeout = '1s'");
+  set_for_database("lock_timeout = '500ms'");
+  expect_exit(migrate_while_locked("second", "ROW EXCLUSIVE", 2s, {"-j", "2"}), 0);
   expect_two_tables();
 }
 

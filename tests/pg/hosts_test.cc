@@ -92,8 +92,11 @@ TEST_F(Hosts, TwoOfThemShareTheRangesOfOneRun) {
     words.push_back(metrics);
     return words;
   };
-  RunningCommand one(migrate(copy("one"), with(first)));
-  RunningCommand other(migrate(copy("two"), with(second)));
+  // Each has a range in hand before either goes on.
+  RunningCommand one = begin_until(migrate(copy("one"), with(first)), "after claim:1:stop");
+  RunningCommand other = begin_until(migrate(copy("two"), with(second)), "after claim:1:stop");
+  one.send(SIGCONT);
+  other.send(SIGCONT);
   EXPECT_EQ(one.wait().exit_status, 0) << one.wait().err;
   EXPECT_EQ(other.wait().exit_status, 0) << other.wait().err;
   expect_complete();
@@ -103,11 +106,8 @@ TEST_F(Hosts, TwoOfThemShareTheRangesOfOneRun) {
 }
 
 TEST_F(Hosts, AnotherOneGoesOnWithWhatAKilledOneHasBegunAndVerifiesItLater) {
-  RunningCommand running(migrate(file("original"), {"--jobs", "1", "--range-size", "1MB"}));
-  ASSERT_TRUE(wait_until([&] {
-    return !running.running() || (value("SELECT to_regclass('sluice.work') IS NOT NULL") == "t" &&
-                                  std::stoi(value("SELECT count(*) FROM sluice.work WHERE done")) > 2);
-  }));
+  RunningCommand running =
+      begin_until(migrate(file("original"), {"--jobs", "1", "--range-size", "1MB"}), "after range:3:stop");
   running.send(SIGKILL);
   ASSERT_EQ(running.wait().signal, SIGKILL) << running.wait().err;
   // As rsync -t of old, or an archive, leaves it.
@@ -170,10 +170,10 @@ TEST_F(Hosts, AFileThatIsReplacedWhileItIsReadIsLoadedAsItWasAndTheUserIsTold) {
   const std::string next = (*folder_ / "seven" / "next").string();
   fs::copy_file(source, next);
   Writer(next).run("DELETE FROM customers");
-  RunningCommand running(migrate(source, {"--jobs", "1", "--range-size", "1MB"}));
-  ASSERT_TRUE(wait_until(
-      [&] { return !running.running() || value("SELECT to_regclass('sluice.work') IS NOT NULL") == "t"; }));
+  RunningCommand running =
+      begin_until(migrate(source, {"--jobs", "1", "--range-size", "1MB"}), "after claim:1:stop");
   fs::rename(next, source);
+  running.send(SIGCONT);
   const CommandResult& result = running.wait();
   ASSERT_EQ(result.exit_status, 0) << result.err;
   EXPECT_TRUE(contains(result.err, "the source was replaced or removed while it was read")) << result.err;

@@ -75,6 +75,10 @@ class Kill : public ::testing::Test {
     EXPECT_TRUE(wait_for_ranges(target_));
     holder_.emplace(target_);
     holder_->execute("BEGIN; LOCK TABLE events, orders, customers IN SHARE MODE");  // COPY waits
+    EXPECT_TRUE(wait_until([&] {
+      return value(target_, "SELECT count(*) FROM pg_locks WHERE locktype = 'relation' AND NOT granted") !=
+             "0";
+    }));
     running.send(SIGINT);
     return running;
   }

@@ -103,15 +103,18 @@ class Observability : public ::testing::Test {
 };
 
 TEST_F(Observability, StatusOfARunUnderWayMovesAndAddsUp) {
-  RunningCommand running(migrate());
-  ASSERT_TRUE(wait_until([&] { return ranges_done() > 0 || !running.running(); }));
+  // It stands still three times, so that there is something to see however long a look takes.
+  RunningCommand running =
+      begin_until(migrate(), "after first row:3:stop,after first row:9:stop,after first row:15:stop");
   std::set<std::uint64_t> rows_seen;
   std::uint64_t done_before = 0;
   bool at_work = false;
   bool copies_shown = false;
   bool estimated = false;
   while (running.running()) {
+    const bool stopped = is_stopped(running.pid());
     const json run = run_of(target_);
+    if (stopped) running.send(SIGCONT);
     std::uint64_t done = 0;
     std::uint64_t rows = 0;
     std::uint64_t in_flight = 0;
@@ -137,7 +140,7 @@ TEST_F(Observability, StatusOfARunUnderWayMovesAndAddsUp) {
     if (!run.at("seconds_to_load").is_null()) {
       estimated = true;
       EXPECT_GE(run.at("seconds_to_load").get<double>(), 0);
-      EXPECT_LT(run.at("seconds_to_load").get<double>(), 600);
+      EXPECT_LT(run.at("seconds_to_load").get<double>(), 86'400);
       EXPECT_GT(run.at("rate").at("rows_per_second").get<double>(), 0);
       EXPECT_LE(run.at("rate").at("seconds").get<double>(), 60.5);
     }
@@ -161,13 +164,13 @@ TEST_F(Observability, StatusOfARunUnderWayMovesAndAddsUp) {
 }
 
 TEST_F(Observability, StatusSaysWhoWaitsForWhomAndThatNobodyIsLeftAfterAKill) {
-  RunningCommand running(migrate());
-  ASSERT_TRUE(wait_until([&] { return ranges_done() > 2 || !running.running(); }));
+  // No lane has begun to copy, so none is in the way of the lock that stops them all.
+  RunningCommand running = begin_until(migrate(), "after claim:1:stop");
   {
     Connection holder(target_);
     const Transaction lock(holder);
-    // Comes when what is under way has committed, and stops what would be next.
     holder.execute("LOCK TABLE public.events, public.orders, public.customers IN SHARE MODE");
+    running.send(SIGCONT);
     const std::string pid = holder.execute("SELECT pg_backend_pid()").text(0, 0);
     const auto held = [&](const json& run) {
       std::size_t sessions = 0;
@@ -208,19 +211,29 @@ TEST_F(Observability, StatusSaysWhoWaitsForWhomAndThatNobodyIsLeftAfterAKill) {
 }
 
 TEST_F(Observability, StatusSeesIndexesAndReadersAtWork) {
-  RunningCommand running(migrate());
-  std::set<std::string> seen;
-  ASSERT_TRUE(wait_until([&] { return ranges_done() > 0 || !running.running(); }));
-  while (running.running()) {
+  RunningCommand running = begin_until(migrate({"--jobs", "1", "--index-jobs", "1"}),
+                                       "after first row:1:stop,before read back:1:stop");
+  const auto sees = [&](const std::string& work) {
     const json run = run_of(target_);
-    if (!run.contains("sessions")) break;
+    bool seen = false;
     for (const json& session : run.at("sessions")) {
-      seen.insert(session.at("does"));
+      seen |= session.at("does") == work;
       EXPECT_TRUE(session.at("table").is_string() || session.at("does") == "step") << session;
     }
+    return seen;
+  };
+  EXPECT_TRUE(sees("load"));
+  // Somebody who holds the tables makes it wait: first before an index, and then before it reads back.
+  for (const auto& [mode, work] : {std::pair("ROW EXCLUSIVE", "index"), {"ACCESS EXCLUSIVE", "read_back"}}) {
+    ASSERT_TRUE(wait_until([&] { return is_stopped(running.pid()); })) << running.err_so_far();
+    Connection holder(target_);
+    const Transaction lock(holder);
+    holder.execute(std::string("LOCK TABLE public.events, public.orders, public.customers IN ") + mode +
+                   " MODE");
+    running.send(SIGCONT);
+    EXPECT_TRUE(wait_until([&] { return sees(work); })) << work << run_of(target_).dump(1);
   }
-  EXPECT_EQ(running.wait().exit_status, 0);
-  for (const char* work : {"load", "index", "read_back"}) EXPECT_TRUE(seen.contains(work)) << work;
+  EXPECT_EQ(running.wait().exit_status, 0) << running.wait().err;
 }
 
 TEST_F(Observability, TheMetricsOfARunAreValidAtEveryMomentAndRightAtTheEnd) {
@@ -266,9 +279,10 @@ TEST_F(Observability, TheMetricsOfARunAreValidAtEveryMomentAndRightAtTheEnd) {
 
 TEST_F(Observability, AnInterruptedRunSaysSoInItsLogAndItsMetrics) {
   const std::string path = (*folder_ / "stopped.prom").string();
-  RunningCommand running(migrate({"--metrics-file", path, "--log-format", "json"}));
-  ASSERT_TRUE(wait_until([&] { return ranges_done() > 2 || !running.running(); }));
+  RunningCommand running =
+      begin_until(migrate({"--metrics-file", path, "--log-format", "json"}), "after range:3:stop");
   running.send(SIGINT);
+  running.send(SIGCONT);
   const CommandResult& result = running.wait();
   ASSERT_EQ(result.exit_status, 5) << result.err;
   EXPECT_EQ(PrometheusText(file_text(path)).value("sluice_exit_status"), 5);

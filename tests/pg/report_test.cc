@@ -17,6 +17,7 @@
 #include "datasets/dataset.h"
 #include "io/postgres/connection.h"
 #include "support/command.h"
+#include "support/conditions.h"
 #include "support/query.h"
 #include "support/temporary_directory.h"
 #include "support/test_server.h"
@@ -470,22 +471,16 @@ TEST_F(ReportTest, OfAnInterruptedRunSaysSoAndTheNextOneFinishes) {
   execute(conninfo_, dry.out.substr(0, dry.out.find("-- after the load")));
   const std::string table_name =
       query_value(conninfo_, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'");
+  std::optional<Connection> holder(conninfo_);
+  holder->execute("BEGIN; LOCK TABLE public.\"" + table_name + "\" IN SHARE MODE");
   RunningCommand running(command({"-j", "1", "--range-size", "64k"}));
-  {
-    Connection holder(conninfo_);
-    const Transaction lock(holder);
-    holder.execute("LOCK TABLE public.\"" + table_name + "\" IN SHARE MODE");
-    for (int i = 0; i < 3000; ++i) {
-      if (query_value(conninfo_,
-                      "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation IS NOT NULL") != "0")
-        break;
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-    running.send(SIGINT);
-    for (int i = 0; i < 1000 && running.err_so_far().find("stopping") == std::string::npos; ++i) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-  }
+  ASSERT_TRUE(testing::wait_until([&] {
+    return query_value(conninfo_,
+                       "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation IS NOT NULL") != "0";
+  }));
+  running.send(SIGINT);
+  ASSERT_TRUE(testing::wait_until([&] { return testing::contains(running.err_so_far(), "stopping"); }));
+  holder.reset();
   EXPECT_EQ(running.wait().exit_status, 5) << running.wait().err;
   Json json = report();
   expect_contract(json);

@@ -46,17 +46,19 @@ class Holder {
  public:
   explicit Holder(const std::string& conninfo) : connection_(conninfo) { transaction_.emplace(connection_); }
 
-  // Readers and index builds pass, COPY and constraints wait. Takes the lock as soon as the table, or its
-  // index `when_there`, is there. No program beside the server would come in time; asking again and again on
-  // one connection is fast enough.
-  void hold_table(const std::string& table, std::string when_there = {}) {
-    if (when_there.empty()) when_there = table;
-    const std::string exists = "SELECT EXISTS (SELECT 1 FROM pg_class WHERE relname = '" + when_there + "')";
-    const auto deadline = std::chrono::steady_clock::now() + 30s;
-    while (!connection_.execute(exists).boolean(0, 0)) {
-      ASSERT_LT(std::chrono::steady_clock::now(), deadline) << table;
-    }
+  // Readers and index builds pass, COPY and constraints wait.
+  void hold_table(const std::string& table) {
     connection_.execute("LOCK TABLE public." + table + " IN SHARE MODE");
+  }
+  // The same as soon as the table has this index. No program beside the server would come in time; asking
+  // again and again on one connection is fast enough.
+  void hold_table_with_index(const std::string& table, const std::string& index) {
+    const std::string exists = "SELECT EXISTS (SELECT 1 FROM pg_class WHERE relname = '" + index + "')";
+    const auto deadline = std::chrono::steady_clock::now() + 3min;
+    while (!connection_.execute(exists).boolean(0, 0)) {
+      ASSERT_LT(std::chrono::steady_clock::now(), deadline) << index;
+    }
+    hold_table(table);
   }
 
   // As somebody who looks around in the ledger with psql. Returns how many rows are held.
@@ -134,6 +136,14 @@ class RivalsTest : public ::testing::Test {
     return RunningCommand(command(file, more), options());
   }
 
+  // A run that stands still before the first row of `table`, and has loaded what comes before.
+  RunningCommand begin_and_hold(const fs::path& file, Holder& holder, const std::string& table) const {
+    RunningCommand running = begin_until(command(file), "after claim:1:stop", options());
+    holder.hold_table(table);
+    running.send(SIGCONT);
+    return running;
+  }
+
   CommandResult migrate(const fs::path& file, const Words& more = {}) {
     return testing::run_command(command(file, more), options());
   }
@@ -180,8 +190,7 @@ class RivalsTest : public ::testing::Test {
 TEST_F(RivalsTest, ARunThatIsGivenUpStopsAndWritesNothingMore) {
   make_two_tables(source_, "a");
   Holder holder(conninfo_);
-  RunningCommand old = begin(source_);
-  holder.hold_table("second");
+  RunningCommand old = begin_and_hold(source_, holder, "second");
   ASSERT_TRUE(comes_to_wait(old, 1)) << old.err_so_far();
   RunningCommand newer = begin(source_, {"--restart"});
   ASSERT_TRUE(comes_to_wait(newer, 2)) << "the newer run did not wait for the range under way";
@@ -197,8 +206,7 @@ TEST_F(RivalsTest, ANewerRunVerifiesWhileARangeOfTheOldOneIsHeld) {
   make_two_tables(source_, "a");
   Holder table(conninfo_);
   Holder range(conninfo_);
-  RunningCommand old = begin(source_);
-  table.hold_table("second");
+  RunningCommand old = begin_and_hold(source_, table, "second");
   ASSERT_TRUE(comes_to_wait(old, 1)) << old.err_so_far();
   ASSERT_EQ(range.hold_last_range("second"), 1);
   RunningCommand newer = begin(source_, {"--restart"});
@@ -216,15 +224,14 @@ TEST_F(RivalsTest, ARunThatWaitsForAHeldRangeIsGivenUpToo) {
   make_two_tables(source_, "a");
   Holder table(conninfo_);
   Holder range(conninfo_);
-  RunningCommand old = begin(source_);
-  table.hold_table("second");
+  RunningCommand old = begin_and_hold(source_, table, "second");
   ASSERT_TRUE(comes_to_wait(old, 1)) << old.err_so_far();
   ASSERT_EQ(range.hold_last_range("second"), 1);
   table.let_go();
   ASSERT_TRUE(wait_until([&] { return value("SELECT count(*) FROM sluice.work WHERE NOT done") == "1"; }));
   ASSERT_TRUE(comes_to_wait(old, 1)) << old.err_so_far();
   RunningCommand newer = begin(source_, {"--restart"});
-  wait_until([&] { return waiting() >= 2 || !newer.running(); });
+  ASSERT_TRUE(comes_to_wait(newer, 2)) << newer.err_so_far();
   range.let_go();
   expect_given_up(old.wait());
   expect_exit(newer.wait(), 0);
@@ -254,8 +261,7 @@ TEST_F(RivalsTest, AnotherSourceThatReplacesTheTablesGivesTheFirstUp) {
   for (const char* handling : {"drop", "truncate"}) {
     new_database();
     Holder holder(conninfo_);
-    RunningCommand old = begin(source_);
-    holder.hold_table("second");
+    RunningCommand old = begin_and_hold(source_, holder, "second");
     ASSERT_TRUE(comes_to_wait(old, 1)) << old.err_so_far();
     RunningCommand newer = begin(other_, {"--table-handling", handling});
     ASSERT_TRUE(comes_to_wait(newer, 2)) << handling;
@@ -271,8 +277,7 @@ TEST_F(RivalsTest, AnotherSourceThatKeepsTheTablesIsRefusedAndToldWhy) {
   make_two_tables(source_, "a");
   make_two_tables(other_, "b");
   Holder holder(conninfo_);
-  RunningCommand old = begin(source_);
-  holder.hold_table("second");
+  RunningCommand old = begin_and_hold(source_, holder, "second");
   ASSERT_TRUE(comes_to_wait(old, 1)) << old.err_so_far();
   const CommandResult refused = migrate(other_);
   expect_exit(refused, 20);
@@ -288,6 +293,7 @@ TEST_F(RivalsTest, AnotherSourceThatKeepsTheTablesIsRefusedAndToldWhy) {
 TEST_F(RivalsTest, OfTwoCopiesOfOneFileOneIsLoaded) {
   make_two_tables(source_, "a");
   fs::copy_file(source_, other_);
+  fs::last_write_time(other_, fs::last_write_time(source_) + 1s);  // else it is the same state
   for (int round = 0; round < 4; ++round) {
     new_database();
     RunningCommand one = begin(source_);
@@ -318,8 +324,8 @@ TEST_F(RivalsTest, ThreeProcessesAddForeignKeysThatPointBothWays) {
     running.reserve(3);
     Holder holder(conninfo_);
     for (int i = 0; i < 3; ++i) running.push_back(begin(source_));
-    holder.hold_table("a0", "a0_pkey");
-    wait_until([&] { return waiting() >= 3 || !running.front().running(); });
+    holder.hold_table_with_index("a0", "a0_pkey");
+    EXPECT_TRUE(wait_until([&] { return waiting() >= 3 || !running.front().running(); }));
     holder.let_go();
     for (RunningCommand& one : running) expect_exit(one.wait(), 0);
     EXPECT_EQ(value("SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND convalidated AND "

@@ -424,6 +424,7 @@ TEST_F(Verify, AKilledRepairLeavesWholeLeavesAndGoesOn) {
                                           "coalesce((SELECT sum(rows_inserted - "
                                           "rows_deleted) FROM sluice.repair), 0)");
     EXPECT_EQ(there, std::to_string(50'000 - 1000 + 1500)) << killed.exit_status;
+    ASSERT_TRUE(wait_for_sessions_to_end(target_));  // one of them keeps other repairs out
     EXPECT_EQ(verify({"--repair"}).exit_status, 0);
     EXPECT_EQ(query_value(target_, "SELECT count(*) FROM t WHERE n = 99"), "0");
   }
@@ -577,14 +578,14 @@ TEST_F(Verify, SpreadsTheReadBackOverStandbys) {
                           copy.path().string(), "-c", "listen_addresses="},
                          as_server);
   const std::string standby_target = "host=" + copy.path().string() + " user=postgres dbname=verify_test";
-  for (int i = 0; i < 300; ++i) {
+  const auto answers = [&] {
     try {
-      query_value(standby_target, "SELECT 1");
-      break;
+      return query_value(standby_target, "SELECT 1") == "1";
     } catch (const std::exception&) {
-      std::this_thread::sleep_for(100ms);
+      return false;
     }
-  }
+  };
+  ASSERT_TRUE(wait_until(answers)) << standby.err_so_far();
   // Changed after the standby began: it is only seen there once that is replayed.
   execute(target_, "UPDATE t SET n = n + 1 WHERE id = 49999");
   const Json report = verify_json({"--target", standby_target, "-j", "4"}, 4);
@@ -599,7 +600,7 @@ TEST_F(Verify, SpreadsTheReadBackOverStandbys) {
     CommandOptions options;
     options.environment = {{"SLUICE_FAILPOINT", "after BEGIN:" + std::to_string(transaction) + ":stop"}};
     RunningCommand running({sluice_faults_program(), "verify", source(), target_, "--target", standby_target,
-                            "--jobs", "2", "--retry-for", "30s"},
+                            "--jobs", "2", "--retry-for", "5min"},
                            options);
     if (!wait_until([&] { return is_stopped(running.pid()) || !running.running(); })) break;
     execute(

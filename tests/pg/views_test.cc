@@ -265,7 +265,7 @@ class Views : public ::testing::Test {
     std::vector<std::string> argv = {sluice_program(), "migrate", file,         target_,
                                      "--report",       report,    "--progress", "none"};
     argv.insert(argv.end(), flags.begin(), flags.end());
-    result_ = run_command(std::move(argv), {.timeout = std::chrono::minutes(5)});
+    result_ = run_command(std::move(argv));
     ASSERT_EQ(result_.exit_status, expected_status) << result_.err << result_.out;
     std::ifstream json(report + "/report.json");
     report_ = Json::parse(json);

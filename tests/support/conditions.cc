@@ -31,6 +31,14 @@ bool wait_for_ranges(const std::string& conninfo, int ranges) {
   });
 }
 
+bool wait_for_sessions_to_end(const std::string& conninfo) {
+  return wait_until([&] {
+    return query_value(conninfo,
+                       "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> "
+                       "pg_backend_pid() AND backend_type = 'client backend'") == "0";
+  });
+}
+
 bool is_stopped(pid_t process) {
   std::ifstream file("/proc/" + std::to_string(process) + "/stat");
   const std::string text{std::istreambuf_iterator<char>(file), {}};

@@ -21,6 +21,10 @@ bool wait_until(const std::function<bool()>& condition);
 // follows must come before its end, begin_until() makes sure.
 bool wait_for_ranges(const std::string& conninfo, int ranges = 3);
 
+// Until no other client has a session in that database: one whose client was killed stays to the end of its
+// statement, with its locks. As wait_until() otherwise.
+bool wait_for_sessions_to_end(const std::string& conninfo);
+
 // Whether that process is stopped, as by SIGSTOP.
 bool is_stopped(pid_t process);
 

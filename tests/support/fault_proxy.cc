@@ -59,8 +59,8 @@ struct FaultProxy::Pair {
   std::optional<Direction> speaking;
   std::string tail;  // of what went to the server, for a text that comes in two parts
   std::optional<std::uint64_t> since_text;
-  bool doomed = false;  // breaks once what may pass has passed
-  bool over = false;    // to be closed
+  std::optional<Trigger> doom;  // how it breaks once what may pass has passed
+  bool over = false;            // to be closed
   std::optional<Clock::time_point> silent_until;
 
   Pair(int client_socket, int server_socket) : client(client_socket), server(server_socket) {
@@ -149,9 +149,9 @@ void FaultProxy::run() {
       } else {
         const Stream& there = pair->streams[index_of(Direction::to_server)];
         const Stream& back = pair->streams[index_of(Direction::to_client)];
-        if (there.empty() && !there.ended && !pair->doomed) client |= POLLIN;
+        if (there.empty() && !there.ended && !pair->doom) client |= POLLIN;
         if (!there.empty()) server |= POLLOUT;
-        if (back.empty() && !back.ended && !pair->doomed) server |= POLLIN;
+        if (back.empty() && !back.ended && !pair->doom) server |= POLLIN;
         if (!back.empty()) client |= POLLOUT;
       }
       // A socket of which nothing is asked is left out: poll() would report its end again and again.
@@ -178,7 +178,7 @@ void FaultProxy::run() {
       if ((client.events & POLLOUT) != 0 && (client.revents & kWritable) != 0)
         send(pair, Direction::to_client);
       const bool flushed = pair.streams[0].empty() && pair.streams[1].empty();
-      if (pair.doomed && flushed) break_now(pair);
+      if (pair.doom && flushed) break_now(pair);
       if ((pair.streams[0].ended || pair.streams[1].ended) && flushed) pair.over = true;
     }
     std::erase_if(pairs_, [](const std::unique_ptr<Pair>& pair) { return pair->over; });
@@ -210,7 +210,7 @@ void FaultProxy::accept_one() {
 
 void FaultProxy::receive(Pair& pair, Direction direction) {
   Stream& stream = pair.streams[index_of(direction)];
-  if (!stream.empty() || pair.doomed) return;
+  if (!stream.empty() || pair.doom) return;
   const ssize_t got = ::recv(stream.from, stream.bytes.data(), stream.bytes.size(), MSG_DONTWAIT);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (got <= 0) {
@@ -278,7 +278,7 @@ std::size_t FaultProxy::admit(Pair& pair, Direction direction, std::string_view 
   ++times_;
   for (const std::unique_ptr<Pair>& other : pairs_) {
     if (other.get() != &pair && (!trigger_->all_connections || other->silent_until)) continue;
-    other->doomed = true;
+    other->doom = *trigger_;
     other->since_text.reset();
     ++broken_;
   }
@@ -286,9 +286,7 @@ std::size_t FaultProxy::admit(Pair& pair, Direction direction, std::string_view 
 }
 
 void FaultProxy::break_now(Pair& pair) {
-  const std::lock_guard lock(mutex_);
-  const Trigger how = trigger_.value_or(Trigger{});
-  switch (how.how) {
+  switch (pair.doom->how) {
     case Break::reset:
       reset_on_close(pair.client);
       pair.over = true;
@@ -299,7 +297,7 @@ void FaultProxy::break_now(Pair& pair) {
     case Break::black_hole:
       drop_everything(pair.client);
       reset_on_close(pair.client);
-      pair.silent_until = Clock::now() + how.hold;
+      pair.silent_until = Clock::now() + pair.doom->hold;
       break;
   }
 }

@@ -138,7 +138,17 @@ std::string TestServer::conninfo(const std::string& database) const {
 }
 
 std::string TestServer::create_database(const std::string& name) {
-  execute(conninfo(), "DROP DATABASE IF EXISTS \"" + name + "\" WITH (FORCE)");
+  // FORCE waits 5 s for the sessions that it ends, and one may be in the middle of something longer.
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  for (bool dropped = false; !dropped;) {
+    try {
+      execute(conninfo(), "DROP DATABASE IF EXISTS \"" + name + "\" WITH (FORCE)");
+      dropped = true;
+    } catch (const std::runtime_error& error) {
+      const bool in_use = std::string_view(error.what()).find("55006") != std::string_view::npos;
+      if (!in_use || std::chrono::steady_clock::now() > deadline) throw;
+    }
+  }
   execute(conninfo(), "CREATE DATABASE \"" + name + "\" TEMPLATE template0");
   return conninfo(name);
 }
