@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -211,8 +212,9 @@ TEST_F(Observability, StatusSaysWhoWaitsForWhomAndThatNobodyIsLeftAfterAKill) {
 }
 
 TEST_F(Observability, StatusSeesIndexesAndReadersAtWork) {
-  RunningCommand running = begin_until(migrate({"--jobs", "1", "--index-jobs", "1"}),
-                                       "after first row:1:stop,before read back:1:stop");
+  Words one_lane = migrate({"--index-jobs", "1"});
+  *(std::find(one_lane.begin(), one_lane.end(), "--jobs") + 1) = "1";
+  RunningCommand running = begin_until(one_lane, "after first row:1:stop,before read back:1:stop");
   const auto sees = [&](const std::string& work) {
     const json run = run_of(target_);
     bool seen = false;
